@@ -17,6 +17,7 @@ struct rb_buf {
     size_t cap;
     size_t max; /* bytes; len never exceeds it */
     bool failed;
+    bool out_of_memory; /* `failed` because of memory, not of `max` */
 };
 
 /* Prepares an empty buffer that will never hold more than `max` bytes. Allocates nothing. */

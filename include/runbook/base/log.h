@@ -7,15 +7,17 @@
 
 #include <stdbool.h>
 
+#include "runbook/base/clock.h"
 #include "runbook/base/error.h"
 
 enum rb_log_level { RB_LOG_ERROR = 3, RB_LOG_WARNING = 4, RB_LOG_NOTICE = 5, RB_LOG_INFO = 6, RB_LOG_DEBUG = 7 };
 
 struct rb_log_options {
-    enum rb_log_level level; /* messages above are dropped */
-    bool journal_prefix;     /* write "<N>" before each line, as systemd's journal reads it (sd-daemon(3)) */
-    bool timestamps;         /* RFC 3339 UTC before each line; off under a journal */
-    int fd;                  /* borrowed; normally 2 */
+    enum rb_log_level level;      /* messages above are dropped */
+    bool journal_prefix;          /* write "<N>" before each line, as systemd's journal reads it (sd-daemon(3)) */
+    bool timestamps;              /* RFC 3339 UTC before each line; off under a journal */
+    const struct rb_clock *clock; /* borrowed; where timestamps come from. NULL: no timestamps */
+    int fd;                       /* borrowed; normally 2 */
 };
 
 /* Call once before any thread is started. */

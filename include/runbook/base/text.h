@@ -11,8 +11,9 @@
 #include "runbook/base/buf.h"
 
 /* Appends `text` with everything that could act on a terminal or mislead a reader shown as an escape:
- * C0 and C1 controls and DEL as \n \t \xHH; bidi controls, zero-width and line-separator characters and U+FEFF as \u{HHHH}; bytes
- * that are not valid UTF-8 (RFC 3629) as \xHH; a backslash as is. The result is one line of valid UTF-8. */
+ * C0 controls and DEL as \n \r \t \xHH; C1 controls (they are valid UTF-8: \xHH would look like a stray byte), bidi controls, zero-width,
+ * invisible and line-separator characters, tags, noncharacters and U+FEFF as \u{HHHH}; bytes that are not valid UTF-8 (RFC 3629: overlong
+ * forms and surrogates too) as \xHH; a backslash as is. The result is one line of valid UTF-8; escaping it again changes nothing. */
 void rb_text_escape(struct rb_buf *out, const char *text, size_t len);
 /* As above for a terminated string; NULL appends nothing. */
 void rb_text_escapes(struct rb_buf *out, const char *text);
