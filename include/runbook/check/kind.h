@@ -1,0 +1,266 @@
+/* The kind interface: one file and one row of kinds.def is a check kind.
+ *
+ * A kind declares its options, values and reasons in tables and implements the one execution class that fits. It owns no thread, socket, process or clock:
+ * daemon/ brings the effects, the kind is the logic, and is tested without a daemon.
+ *
+ *   WORKER    run() on a pool thread; short blocking work (libgit2, parsing, /proc). Should look at ctx->cancelled in loops.
+ *   EXCHANGE  a pure state machine on the loop thread: event in, next action out. Never blocks, never opens a socket.
+ *   CHILD     a program without a shell: command() says what to start, judge() looks at how it ended. Loop thread.
+ *   SCAN      runs in the scan helper process: begin() says which files, visit() sees each file's bytes once for all due scans, finish() concludes.
+ *   PASSIVE   told from outside (HTTP): told() takes a report, tick() runs on schedule and says what the silence means. Loop thread.
+ *   STREAM    a long-lived line stream (Docker events): open() says where, line() takes each line, gap() is told of a reconnect, tick() reports on schedule. Loop thread.
+ *
+ * `memory` (memory_size bytes, zeroed at first) persists between the runs of one check while its identity stays the same; only one run of a check is active
+ * at a time, so it needs no lock. It must not hold pointers into a run's arena. SCAN kinds have none (another process). */
+#ifndef RUNBOOK_CHECK_KIND_H
+#define RUNBOOK_CHECK_KIND_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runbook/check/outcome.h"
+#include "runbook/config/plan.h"
+#include "runbook/platform/platform.h"
+
+enum rb_exec_class { RB_EXEC_WORKER, RB_EXEC_EXCHANGE, RB_EXEC_CHILD, RB_EXEC_SCAN, RB_EXEC_PASSIVE, RB_EXEC_STREAM, RB_EXEC_COUNT };
+
+enum rb_value_type { RB_VALUE_GAUGE, RB_VALUE_COUNTER };
+
+/* One row per exported value: becomes runbookd_<kind>_<name>_<unit>{check[,label]} (a counter: …_total). */
+struct rb_value_def {
+    const char *name;  /* NULL ends the table */
+    const char *unit;  /* base unit: "seconds", "bytes", "ratio", "info"…; "" for a bare count */
+    enum rb_value_type type;
+    const char *help;
+    const char *label; /* name of the one optional label, or NULL; at most RB_OUTCOME_MAX_LABELS values a check */
+};
+
+/* The closed set of reasons. `none` and the common ones below belong to every kind. */
+struct rb_reason_def {
+    const char *name; /* snake_case; NULL ends the table */
+    const char *doc;  /* what it means and what to look at, one sentence */
+};
+extern const struct rb_reason_def rb_common_reasons[]; /* none, pending, stale, timeout, cancelled, untrusted, workers_exhausted, resource_limit,
+                                                           internal_error, absent, not_permitted, unsupported, scan_helper_died, dependency */
+
+/* Everything a kind may use during one run. Borrowed, immutable but for `memory` and the arena. */
+struct rb_check_ctx {
+    const struct rb_check_spec *spec;
+    const void *options;      /* spec->options */
+    const char *root;         /* absolute */
+    const struct rb_platform *platform;
+    const struct rb_clock *clock;
+    int64_t deadline_ns;      /* elapsed clock */
+    const atomic_bool *cancelled;
+    struct rb_arena *arena;   /* the run's */
+    void *memory;
+};
+
+/* ---------- WORKER ---------- */
+typedef void rb_worker_run(const struct rb_check_ctx *ctx, struct rb_outcome *out);
+
+/* ---------- CHILD ---------- */
+struct rb_child_spec {
+    const char *const *argv;   /* NULL-terminated; a relative argv[0] with '/' counts from root; without '/' it is searched in PATH */
+    const char *const *env;    /* extra "K=V", NULL-terminated, or NULL */
+    const char *cwd;           /* relative to root, or NULL: root */
+    size_t output_cap;         /* bytes kept of stdout and of stderr each: first and last half, a mark between */
+};
+enum rb_child_end { RB_CHILD_EXITED, RB_CHILD_SIGNALED, RB_CHILD_TIMEOUT, RB_CHILD_NOT_FOUND, RB_CHILD_NOT_EXECUTABLE, RB_CHILD_SPAWN_FAILED };
+struct rb_child_result {
+    enum rb_child_end end;
+    int code;                  /* exit code, signal number or errno */
+    const char *out;
+    size_t out_len;
+    const char *err;
+    size_t err_len;
+    bool truncated;
+    double duration_s;
+};
+struct rb_child_ops {
+    /* Fills `out`. Returns true to start it; false when the outcome is already decided. */
+    bool (*command)(const struct rb_check_ctx *ctx, struct rb_child_spec *out, struct rb_outcome *outcome);
+    void (*judge)(const struct rb_check_ctx *ctx, const struct rb_child_result *result, struct rb_outcome *outcome);
+};
+
+/* ---------- EXCHANGE ---------- */
+/* Why the network part failed; the closed set that http, tcp and prometheus share as reasons. */
+enum rb_net_failure {
+    RB_NET_OK, RB_NET_DNS, RB_NET_DNS_TIMEOUT, RB_NET_REFUSED, RB_NET_UNREACHABLE, RB_NET_RESET, RB_NET_CONNECT_TIMEOUT, RB_NET_TIMEOUT, RB_NET_CLOSED,
+    RB_NET_TLS_HANDSHAKE, RB_NET_TLS_EXPIRED, RB_NET_TLS_NOT_YET_VALID, RB_NET_TLS_SELF_SIGNED, RB_NET_TLS_UNTRUSTED, RB_NET_TLS_HOST_MISMATCH,
+    RB_NET_TLS_VERSION, RB_NET_TLS_REVOKED, RB_NET_PROTOCOL, RB_NET_TOO_LARGE, RB_NET_HEADER_TOO_LARGE, RB_NET_REDIRECTS, RB_NET_REDIRECT_BLOCKED,
+    RB_NET_NO_SOCKET, RB_NET_PERMISSION, RB_NET_TRUNCATED, RB_NET_OTHER, RB_NET_COUNT
+};
+/* "dns", "refused", "tls_expired" …; "none" for OK. */
+const char *rb_net_failure_reason(enum rb_net_failure failure);
+/* Rows for a kind's reason table: all of the above. */
+extern const struct rb_reason_def rb_net_reasons[];
+
+struct rb_tls_options {
+    bool enabled;              /* for CONNECT; HTTP takes it from the scheme */
+    bool insecure;             /* do not verify; still reports the chain */
+    const char *ca_file;       /* NULL: the system's store */
+    const char *server_name;   /* SNI and host to verify; NULL: the target's */
+    int min_version;           /* 0, or 10, 11, 12, 13 */
+};
+struct rb_tls_info {
+    bool used;
+    bool verified;
+    const char *version;       /* "TLSv1.3" */
+    const char *subject, *issuer;
+    int64_t not_after_wall_ns; /* earliest end of the chain as sent; 0 unknown */
+    int64_t leaf_not_after_wall_ns;
+    unsigned chain_length;
+};
+struct rb_phases { double resolve_s, connect_s, tls_s, first_byte_s, transfer_s, total_s; }; /* each phase alone; -1: did not happen */
+
+struct rb_http_request {
+    const char *method;        /* "GET" … */
+    const char *url;
+    const char *unix_socket;   /* connect here instead of the URL's host; NULL */
+    struct rb_pairs headers;
+    const char *body;          /* NULL: none */
+    size_t max_body;           /* bytes; more is RB_NET_TOO_LARGE */
+    unsigned max_redirects;    /* 0: a 3xx is an ordinary answer */
+    struct rb_tls_options tls;
+    const char *user_password; /* "user:password", secret, or NULL */
+    const char *bearer;        /* secret, or NULL */
+    int64_t connect_timeout_ms; /* 0: only the deadline */
+    int64_t timeout_ms;        /* of this request; 0: until the run's deadline */
+    int ip_version;            /* 0 any, 4, 6 */
+};
+struct rb_http_response {
+    enum rb_net_failure failure; /* when not OK the rest is what was learned until then */
+    const char *detail;          /* libcurl's or our text for the failure; may be NULL */
+    long status;
+    struct rb_pairs headers;     /* of the final response; names lower case */
+    const char *body;
+    size_t body_len;
+    const char *final_url;
+    const char *remote_address;  /* "127.0.0.1:3000" or NULL */
+    unsigned redirects;
+    int http_version;            /* 10, 11, 20 */
+    struct rb_phases phases;
+    struct rb_tls_info tls;
+};
+
+enum rb_action_type {
+    RB_ACTION_HTTP,     /* one request; event HTTP follows */
+    RB_ACTION_CONNECT,  /* host, port (or unix path), tls; event CONNECTED or FAILED */
+    RB_ACTION_SEND,     /* bytes on the connection; event SENT or FAILED/CLOSED */
+    RB_ACTION_AWAIT,    /* more bytes; event DATA (everything received and not consumed so far), CLOSED or FAILED. `consume` first drops that many bytes */
+    RB_ACTION_RESOLVE,  /* name; event RESOLVED or FAILED */
+    RB_ACTION_DONE      /* the outcome is complete */
+};
+struct rb_action {
+    enum rb_action_type type;
+    struct rb_http_request http;
+    struct {
+        const char *host;
+        uint16_t port;
+        const char *unix_socket;
+        struct rb_tls_options tls;
+        int ip_version;
+    } connect;
+    struct { const void *bytes; size_t len; } send;
+    struct { size_t consume; size_t max; } await;
+    struct { const char *name; int ip_version; } resolve;
+    int64_t timeout_ms; /* of this step; 0: until the run's deadline */
+};
+enum rb_event_type { RB_EVENT_START, RB_EVENT_HTTP, RB_EVENT_CONNECTED, RB_EVENT_SENT, RB_EVENT_DATA, RB_EVENT_CLOSED, RB_EVENT_RESOLVED, RB_EVENT_FAILED };
+struct rb_event {
+    enum rb_event_type type;
+    const struct rb_http_response *http;
+    const char *data;
+    size_t data_len;
+    const struct rb_tls_info *tls;  /* CONNECTED */
+    const struct rb_phases *phases; /* CONNECTED */
+    const char *remote_address;     /* CONNECTED */
+    struct rb_strings addresses;    /* RESOLVED */
+    enum rb_net_failure failure;    /* FAILED (also a step's or the run's timeout) */
+    const char *detail;
+};
+struct rb_exchange_ops {
+    size_t state_size; /* zeroed, in the run's arena */
+    /* Called once per event, first with START. Sets `*next` (zeroed before). The event's pointers live until the run ends, but DATA only until the next call. */
+    void (*step)(const struct rb_check_ctx *ctx, void *state, const struct rb_event *event, struct rb_action *next, struct rb_outcome *out);
+};
+
+/* ---------- SCAN ---------- */
+struct rb_scan_request {
+    struct rb_strings include;  /* globs; empty: all */
+    struct rb_strings exclude;
+    bool tracked;               /* files in the git index */
+    bool untracked;             /* files that git does not ignore */
+    size_t max_file_bytes;      /* larger files are given with bytes == NULL and too_large */
+};
+struct rb_scan_file {
+    const char *path;           /* relative to root */
+    const char *bytes;          /* NULL: unreadable, too large, deleted or not a regular file: see `problem` */
+    size_t len;
+    bool tracked;
+    bool symlink;
+    int mode;                   /* st_mode */
+    int64_t mtime_ns;
+    const char *problem;        /* NULL, "deleted", "unreadable", "too_large", "not_regular", "changed_while_read", "outside" */
+};
+struct rb_scan_summary { size_t files, bytes, deleted, unreadable; bool complete; const char *incomplete_why; };
+struct rb_scan_ops {
+    size_t state_size;
+    void (*begin)(const struct rb_check_ctx *ctx, void *state, struct rb_scan_request *out);
+    /* One call per matching file. Report findings into the outcome (raise, evidence); keep counts in `state`. */
+    void (*visit)(const struct rb_check_ctx *ctx, void *state, const struct rb_scan_file *file, struct rb_outcome *out);
+    void (*finish)(const struct rb_check_ctx *ctx, void *state, const struct rb_scan_summary *summary, struct rb_outcome *out);
+};
+
+/* ---------- PASSIVE ---------- */
+struct rb_passive_ops {
+    /* A report came in: `verb` ("", "start", "fail"), body as sent. */
+    void (*told)(const struct rb_check_ctx *ctx, const char *verb, const char *body, size_t len, struct rb_outcome *out);
+    void (*tick)(const struct rb_check_ctx *ctx, struct rb_outcome *out);
+};
+
+/* ---------- STREAM ---------- */
+struct rb_stream_request {
+    const char *unix_socket; /* or NULL */
+    const char *url;
+    size_t max_line;
+};
+struct rb_stream_ops {
+    bool (*open)(const struct rb_check_ctx *ctx, struct rb_stream_request *out, struct rb_outcome *outcome);
+    void (*line)(const struct rb_check_ctx *ctx, const char *line, size_t len);
+    void (*gap)(const struct rb_check_ctx *ctx, int64_t since_wall_ns, enum rb_net_failure failure);
+    void (*tick)(const struct rb_check_ctx *ctx, struct rb_outcome *out);
+};
+
+struct rb_kind {
+    struct rb_kind_schema schema;
+    const struct rb_value_def *values;    /* or NULL */
+    const struct rb_reason_def *reasons;  /* the kind's own; the common ones are implied */
+    bool net_reasons;                     /* rb_net_reasons belong to it too */
+    enum rb_exec_class exec;
+    size_t memory_size;
+    rb_worker_run *run;
+    const struct rb_child_ops *child;
+    const struct rb_exchange_ops *exchange;
+    const struct rb_scan_ops *scan;
+    const struct rb_passive_ops *passive;
+    const struct rb_stream_ops *stream;
+};
+
+/* The kind behind a schema of the plan (the registry's rows embed it as their first member). */
+static inline const struct rb_kind *rb_kind_of(const struct rb_kind_schema *schema)
+{
+    return (const struct rb_kind *)(const void *)schema;
+}
+/* The static string of the reason if `reason` belongs to the kind, else NULL. */
+const char *rb_kind_reason(const struct rb_kind *kind, const char *reason);
+/* The row of a value, or NULL. */
+const struct rb_value_def *rb_kind_value(const struct rb_kind *kind, const char *name);
+
+/* All kinds of kinds.def (lib/kinds/registry.c). */
+const struct rb_kind_list *rb_kind_registry(void);
+
+#endif
