@@ -21,7 +21,8 @@ struct rb_node {
     struct rb_mark mark;
     const char *scalar; /* SCALAR: terminated text */
     bool quoted;        /* SCALAR: written with quotes or as a block: always a string */
-    bool secret;        /* came from !file: never printed, never exported, its digest stands for it */
+    bool secret;        /* came from !file or a variable with a telling name: never printed, never exported, its digest stands for it */
+    bool invalid;       /* an error about this value was reported already: nobody reports another */
     const char **keys;  /* MAPPING: `count` keys */
     struct rb_mark *key_marks;
     struct rb_node **items; /* MAPPING values or SEQUENCE items */
@@ -42,7 +43,8 @@ struct rb_node_load_options {
 
 /* Loads a file with its includes (`include: [glob, ...]` at top level: literal must exist, a glob may match nothing; `checks` lists are
  * joined, a second `daemon` or `defaults` mapping is merged, clashing keys are errors). Every file read is appended to `out_files` (arena).
- * Returns 0 with *out_root set, or RB_ECONFIG with diagnostics. Config thread only. */
+ * Returns 0 with *out_root set, or RB_ECONFIG with diagnostics; *out_root is then what could be read, for further validation, or NULL. `out_files` may be
+ * NULL. Config thread only. */
 int rb_node_load_file(const char *path, const struct rb_node_load_options *options, struct rb_arena *arena, struct rb_diags *diags,
                       struct rb_node **out_root, struct rb_strings *out_files) RB_MUST_CHECK;
 /* Loads from memory; `name` stands for the file in places, `dir` is where relative includes count from. */

@@ -1,0 +1,42 @@
+/* Commands: what the HTTP thread asks of the loop. A bounded queue in, one completion out; the only way from a request to the state.
+ *
+ * Ownership: the server makes a command with one reference and submits it (the queue takes another). The loop fills the answer and calls rb_command_complete once, from the loop
+ * thread. The server may abandon a command (client gone, deadline): it drops its reference and ignores the completion. */
+#ifndef RUNBOOKD_COMMAND_H
+#define RUNBOOKD_COMMAND_H
+
+#include "runbook/state/snapshot.h"
+
+enum rb_command_type {
+    RB_COMMAND_RELOAD,  /* read the configuration again */
+    RB_COMMAND_RUN,     /* run one check now: `name` */
+    RB_COMMAND_ROUND    /* bring triage checks forward: `max_age_ns`, `deadline_ns` */
+};
+
+struct rb_command {
+    unsigned refs;              /* atomic builtins only */
+    enum rb_command_type type;
+    char name[80];
+    int64_t max_age_ns;
+    int64_t deadline_ns;        /* elapsed clock: the loop completes by then at the latest */
+    /* the answer */
+    int status;                 /* HTTP status: 200, 202, 404, 409, 422, 503 */
+    char problem[32];           /* type for problem+json when status ≥ 400 */
+    struct rb_buf detail;       /* text for people (reload errors …) */
+    struct rb_snapshot *snapshot; /* a reference: the state after the command, or NULL */
+    double duration_s;
+    /* the server's */
+    void (*completed)(struct rb_command *command, void *arg); /* called on the loop thread; must not block */
+    void *arg;
+    struct rb_command *next;    /* the queue's */
+};
+
+/* Bounded queue, any thread in, loop thread out. */
+struct rb_command_queue;
+/* Returns false when it is full (answer 503). Wakes the loop. Takes its own reference. */
+bool rb_command_submit(struct rb_command_queue *queue, struct rb_command *command);
+struct rb_command *rb_command_new(enum rb_command_type type);
+struct rb_command *rb_command_ref(struct rb_command *command);
+void rb_command_unref(struct rb_command *command);
+
+#endif
