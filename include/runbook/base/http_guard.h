@@ -1,4 +1,7 @@
 /* The pure part of the server's defence: decides on a request's first line and headers, before anything else looks at them.
+ * Refuses with 400 what is malformed or ambiguous (any Transfer-Encoding too: no client of ours needs one), 401 a missing or wrong token,
+ * 403 a Host that is not on the list and another site's page, 413 a body and 414 a target that is too large, 415 a body that is not JSON,
+ * 505 a version other than HTTP/1.1 and 1.0.
  * Contract: SPEC 9 "order of defence"; RFC 9110 (Host, authority), RFC 9112 3.2 and 6.3 (request target, message length). */
 #ifndef RUNBOOK_BASE_HTTP_GUARD_H
 #define RUNBOOK_BASE_HTTP_GUARD_H
@@ -10,12 +13,12 @@
 
 /* What the guard is told of a request. Strings are borrowed; NULL where the header is absent. */
 struct rb_request_head {
-    const char *raw_target;  /* exactly as on the wire, still percent-encoded, with the query */
-    size_t raw_target_len;   /* a NUL inside is seen */
+    const char *raw_target; /* exactly as on the wire, still percent-encoded, with the query */
+    size_t raw_target_len;  /* a NUL inside is seen */
     const char *method;
-    const char *version;     /* "HTTP/1.1" */
-    unsigned host_count;     /* number of Host fields */
-    const char *host;        /* the first one */
+    const char *version; /* "HTTP/1.1" */
+    unsigned host_count; /* number of Host fields */
+    const char *host;    /* the first one */
     unsigned content_length_count;
     const char *content_length;
     unsigned transfer_encoding_count;
@@ -38,16 +41,16 @@ struct rb_guard_policy {
 
 /* One row of the route table, as far as the guard must know it. */
 struct rb_guard_route {
-    bool changes_state;       /* needs same-site, token, JSON body */
-    bool open_beyond_loopback; /* /metrics and /-/* answer without a token on any listener */
-    bool wants_json;          /* a body must be application/json */
+    bool changes_state;        /* needs same-site, token, JSON body */
+    bool open_beyond_loopback; /* /metrics and all below /-/ answer without a token on any listener */
+    bool wants_json;           /* a body must be application/json */
 };
 
 struct rb_guard_verdict {
-    int status;           /* 0: pass; otherwise the HTTP status of the refusal */
-    const char *type;     /* stable short word for problem+json "type", e.g. "bad-host"; static */
-    const char *detail;   /* one sentence for people; static */
-    bool cross_site;      /* passes, but came from another site's page: must not start a check */
+    int status;         /* 0: pass; otherwise the HTTP status of the refusal */
+    const char *type;   /* stable short word for problem+json "type", e.g. "bad-host"; static */
+    const char *detail; /* one sentence for people; static */
+    bool cross_site;    /* passes, but came from another site's page: must not start a check */
 };
 
 /* Stage 1, before routing: target form, path bytes, Host, message framing. */
