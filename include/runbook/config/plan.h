@@ -64,7 +64,10 @@ struct rb_check_spec {
     bool untrusted;                  /* its kind starts programs and the file is not trusted: never run */
     const size_t *depends_on;        /* indexes into plan->checks */
     size_t depends_on_count;
-    const char *runbook;             /* or NULL */
+    const char *runbook;             /* as written, or NULL */
+    const char *runbook_file;        /* relative to root; NULL without `runbook` */
+    const char *runbook_heading;     /* the heading's text as the file has it */
+    unsigned runbook_line;           /* of the heading, when the plan was loaded */
     struct rb_strings hints;
     const void *options;             /* the kind's struct */
     const struct rb_node *node;      /* the check's mapping, defaults merged */
@@ -81,6 +84,8 @@ struct rb_plan {
     const char *source;              /* path of the main file, or "discovery" */
     bool discovered;
     bool trusted;
+    const char *trust_dir;           /* where rb_trust_record and rb_trust_check look for this plan: the state folder without the file's own wish */
+    char digest[RB_SHA256_HEX];      /* rb_trust_digest of `files`; "" when discovered */
     struct rb_strings warnings;      /* e.g. "not trusted: …" */
 };
 
