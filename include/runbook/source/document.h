@@ -1,7 +1,9 @@
 /* Documents: TOML, YAML and JSON parsed into one tree, with exact places for errors. Used by syntax, keys, drift and compose.
  *
- * TOML by toml++ (behind toml.cpp), YAML by libfyaml, JSON by our strict checks around jansson or a lenient mode (comments, trailing commas) that says so.
- * Bounds: depth 128, 1 million nodes, 64 MiB, YAML aliases bounded (expansion never above 16 times the input). Thread-safe; no global state. */
+ * TOML by toml++ (behind toml.cpp), YAML by libfyaml, JSON by a strict scanner of our own (places of every duplicate; compared with
+ * jansson in its tests) with a lenient mode (comments, trailing commas) that says so.
+ * Bounds: depth 128, 1 million nodes (a JSON file that is only checked: no bound), 64 MiB, YAML aliases and merge keys bounded (expansion never above 16 times the
+ * document's own nodes plus 65,536). `<<` merge keys are resolved. Aliases share nodes: the tree is read-only. Thread-safe; no global state. */
 #ifndef RUNBOOK_SOURCE_DOCUMENT_H
 #define RUNBOOK_SOURCE_DOCUMENT_H
 
@@ -35,7 +37,8 @@ struct rb_doc_node {
     double number;
     const char *string; /* STRING and DATETIME (RFC 3339 as written); terminated, `string_len` bytes, may hold NUL */
     size_t string_len;
-    const char **keys;  /* TABLE, in file order */
+    const char **keys;  /* TABLE, in file order; terminated */
+    size_t *key_lens;   /* TABLE: a key may hold NUL */
     struct rb_doc_node **items;
     size_t count;
 };

@@ -4,6 +4,7 @@
 #ifndef RUNBOOK_SOURCE_FILES_H
 #define RUNBOOK_SOURCE_FILES_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,8 +25,24 @@ struct rb_file_request {
     struct rb_strings include, exclude; /* globs */
     bool tracked, untracked;
     size_t max_entries;                 /* 0: 200,000 */
+    const atomic_bool *cancelled;       /* may be NULL; ends the walk early with RB_ETIMEOUT */
+    bool no_git;                        /* do not look for a repository: every file counts as untracked */
+    size_t *out_unreachable;            /* may be NULL: folders that could not be read or whose path is above 4,000 bytes */
 };
 /* Sorted by path, without duplicates. RB_ELIMIT when there are more. Outside a git repository every file counts as untracked and .git-like folders are left out. Any thread. */
 int rb_files_list(const struct rb_file_request *request, struct rb_arena *arena, struct rb_file_entry **out, size_t *out_count, struct rb_error *err) RB_MUST_CHECK;
+
+/* Access to files below a folder that never follows a symlink, neither the last nor one on the way. Keeps the last parent folder open: cheap for sorted paths.
+ * One owner at a time. */
+struct stat;
+struct rb_below {
+    int root_fd, dir_fd;
+    char *dir; /* path of dir_fd */
+};
+int rb_below_init(struct rb_below *below, const char *root, struct rb_error *err) RB_MUST_CHECK;
+void rb_below_fini(struct rb_below *below);
+/* lstat and open of a path relative to the root. Return a negative errno: ENOENT when a folder on the way is missing, ELOOP when it is a symlink. */
+int rb_below_lstat(struct rb_below *below, const char *path, struct stat *out) RB_MUST_CHECK;
+int rb_below_open(struct rb_below *below, const char *path, int flags) RB_MUST_CHECK;
 
 #endif
