@@ -117,8 +117,10 @@ static int include_file(struct rb_loader *loader, const char *path, const struct
                         struct rb_node *root)
 {
     struct stat st;
-    if (stat(path, &st) != 0)
+    if (stat(path, &st) != 0) {
+        root->invalid = true;
         return rb_diag_add(loader->diags, named->mark, "included file %s does not exist or cannot be reached", path);
+    }
     for (const struct chain *up = chain; up != NULL; up = up->parent)
         if (up->device == st.st_dev && up->inode == st.st_ino)
             return rb_diag_add(loader->diags, named->mark, "%s includes itself, directly or through others; remove this include", path);
@@ -127,6 +129,8 @@ static int include_file(struct rb_loader *loader, const char *path, const struct
     struct rb_node *included = NULL;
     int rc = load_file(loader, path, named->mark, chain, &included);
     int merged = included != NULL ? merge_file(loader, root, included) : 0;
+    if (included == NULL || included->invalid)
+        root->invalid = true;
     return rc < 0 ? rc : merged;
 }
 

@@ -79,7 +79,7 @@ static int check_keys(const struct rb_options_context *context, const struct rb_
         size_t first = first_with_key(node, i);
         if (first != i) {
             rc = report_duplicate(context, node, i, first);
-        } else if (find_option(schema, key) == NULL && !is_ignored(context, key)) {
+        } else if (find_option(schema, key) == NULL && !is_ignored(context, key) && strcmp(key, "<<") != 0) { /* the reader refused "<<" */
             const char *near = nearest_key(context, schema, key);
             rc = rb_diag_add(context->diags, node->key_marks[i], "unknown key '%s' in %s%s%s%s", key, context->where,
                              near != NULL ? "; did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?" : "");
@@ -91,7 +91,7 @@ static int check_keys(const struct rb_options_context *context, const struct rb_
 static int check_count(const struct rb_options_context *context, const struct rb_option *option, const struct rb_node *node, size_t count)
 {
     size_t max = option->max > 0 ? (size_t)option->max : MAX_ITEMS;
-    size_t min = option->min > 0 ? (size_t)option->min : (option->flags & RB_OPT_NONEMPTY) != 0 ? 1 : 0;
+    size_t min = option->min > 0 ? (size_t)option->min : (option->flags & RB_OPT_NONEMPTY) != 0 || option->type == RB_OPT_ARGV ? 1 : 0;
     if (count >= min && count <= max)
         return 0;
     if (count < min)

@@ -165,7 +165,7 @@ static int read_choice(const struct rb_options_context *context, const struct rb
         return 0;
     const char *names[65];
     size_t count = 0;
-    for (const struct rb_choice *choice = option->choices; choice->name != NULL && count < 64; choice++)
+    for (const struct rb_choice *choice = option->choices; choice != NULL && choice->name != NULL && count < 64; choice++)
         names[count++] = choice->name;
     names[count] = NULL;
     const char *near = node->secret ? NULL : rb_text_nearest(node->scalar, names);

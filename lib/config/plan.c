@@ -121,7 +121,7 @@ static void load_nodes(struct rb_plan_builder *builder)
                                                   &options, plan->arena, builder->diags, &root)
                               : rb_node_load_file(plan->source, &options, plan->arena, builder->diags, &root, &plan->files);
     builder->root = root;
-    builder->incomplete = rc < 0;
+    builder->incomplete = root == NULL || root->invalid;
     builder->failed = rc < 0;
 }
 

@@ -70,6 +70,15 @@ static int report_duplicates(const struct graph *graph)
     return rc;
 }
 
+/* The first check of that name: a second one was reported. */
+static const struct named *find_name(const struct graph *graph, const char *name)
+{
+    const struct named *found = bsearch(name, graph->sorted, graph->count, sizeof *graph->sorted, compare_name);
+    while (found != NULL && found > graph->sorted && strcmp(found[-1].name, name) == 0)
+        found--;
+    return found;
+}
+
 static const struct rb_node *dependency_node(const struct rb_check_spec *spec, size_t i)
 {
     const struct rb_node *list = rb_node_get(spec->node, "depends_on");
@@ -115,7 +124,7 @@ static int link_check(const struct graph *graph, size_t self)
         const struct rb_node *named = dependency_node(spec, i);
         if (named->type != RB_NODE_SCALAR || named->invalid)
             continue; /* the option table reported it */
-        const struct named *found = bsearch(named->scalar, graph->sorted, graph->count, sizeof *graph->sorted, compare_name);
+        const struct named *found = find_name(graph, named->scalar);
         if (found == NULL)
             rc = report_dangling(graph, spec, named);
         else if (!(found->index == self && is_inherited(graph->builder, spec)) && !is_listed(indexes, spec->depends_on_count, found->index))

@@ -407,7 +407,8 @@ int rb_yaml_read(struct rb_loader *loader, const struct rb_yaml_source *source, 
     if (rc < 0)
         return RB_ECONFIG;
     if (reader.root == NULL)
-        return rb_diag_add(loader->diags, whole, "the file is empty; `runbookd init` writes one to begin with");
+        return rb_diag_add(loader->diags, (struct rb_mark){source->file, 1, 1},
+                           "the file is empty; `runbookd init` writes one to begin with");
     *out = reader.root;
     return reader.failed ? RB_ECONFIG : 0;
 }

@@ -22,7 +22,7 @@ struct rb_node {
     const char *scalar; /* SCALAR: terminated text */
     bool quoted;        /* SCALAR: written with quotes or as a block: always a string */
     bool secret;        /* came from !file or a variable with a telling name: never printed, never exported, its digest stands for it */
-    bool invalid;       /* an error about this value was reported already: nobody reports another */
+    bool invalid;       /* an error about this value was reported already: nobody reports another; on the root: a file is missing */
     const char **keys;  /* MAPPING: `count` keys */
     struct rb_mark *key_marks;
     struct rb_node **items; /* MAPPING values or SEQUENCE items */
