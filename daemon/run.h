@@ -23,6 +23,7 @@ struct rb_run {
     void (*done)(struct rb_run *run, void *arg);
     void *done_arg;
     void *engine_data;                /* the engine's own */
+    bool exchange_next;               /* the runner's: the worker part runs, the exchange follows */
     struct rb_run *next, *prev;       /* the runner's list of active runs */
 };
 

@@ -1,0 +1,12 @@
+/* The program: the scan helper when it is started as one, else the command line. */
+#include <string.h>
+
+#include "cli/cli.h"
+#include "run.h"
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "--scan-helper") == 0)
+        return rb_scan_helper_main();
+    return rb_cli_main(argc, argv);
+}
