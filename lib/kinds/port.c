@@ -1,0 +1,474 @@
+/* port: who listens on a TCP port of this machine, and is it who should?
+ *
+ * Two parts. The worker part asks the platform for the listeners and their owners (a walk of /proc, so not on the loop) and decides everything that
+ * can be decided without talking to anybody. Only when that leaves no failure and a `marker` is configured does the exchange follow: one GET whose
+ * body must contain the marker.
+ *
+ * An owner that this user may not see is `unknown`, never a stranger; a port that nobody visible holds likewise (another name space). The last owner
+ * that was seen is remembered, so that triage can say what was there before the port closed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "runbook/base/redact.h"
+#include "runbook/base/text.h"
+#include "runbook/check/facts.h"
+#include "runbook/check/kind.h"
+
+#define MARKER_MAX_BODY ((size_t)4 << 20)
+
+enum bind_rule { BIND_ANY, BIND_LOOPBACK };
+
+struct marker_options {
+    const char *url, *contains;
+};
+struct port_options {
+    int64_t port;
+    const char *address;
+    const struct rb_node *owner_node;
+    const char *owner; /* set by validate from the node */
+    bool free;
+    int bind;
+    struct marker_options marker;
+    /* of `address`, set by validate */
+    char host[64];
+};
+
+struct port_memory {
+    bool seen;
+    pid_t pid;
+    int64_t seen_wall_ns;
+    char name[64], command[512], cwd[512]; /* command is redacted */
+    char marker_host[80];                  /* of this run: where the exchange goes */
+};
+
+static const struct rb_choice bind_choices[] = {{"any", BIND_ANY, "every address will do"},
+                                                {"loopback", BIND_LOOPBACK, "only 127.0.0.0/8 and ::1; anything wider is a failure"},
+                                                {NULL, 0, NULL}};
+
+static const struct rb_option marker_table[] = {{.name = "url",
+                                                 .type = RB_OPT_STRING,
+                                                 .offset = offsetof(struct marker_options, url),
+                                                 .doc = "Path on that port, or a whole http or https URL.",
+                                                 .flags = RB_OPT_REQUIRED | RB_OPT_NONEMPTY,
+                                                 .example = "/metrics"},
+                                                {.name = "contains",
+                                                 .type = RB_OPT_STRING,
+                                                 .offset = offsetof(struct marker_options, contains),
+                                                 .doc = "Text that the answer must contain.",
+                                                 .flags = RB_OPT_REQUIRED | RB_OPT_NONEMPTY,
+                                                 .example = "peaktrade_ai_"},
+                                                {NULL}};
+
+static const struct rb_option options[] = {
+    {.name = "port",
+     .type = RB_OPT_INT,
+     .offset = offsetof(struct port_options, port),
+     .doc = "The TCP port.",
+     .fallback = "0",
+     .min = 0,
+     .max = 65535,
+     .example = "9110"},
+    {.name = "address",
+     .type = RB_OPT_STRING,
+     .offset = offsetof(struct port_options, address),
+     .doc = "Instead of port: IP address and port; only listeners that this address reaches count.",
+     .example = "\"127.0.0.1:9110\""},
+    {.name = "owner",
+     .type = RB_OPT_NODE,
+     .offset = offsetof(struct port_options, owner_node),
+     .doc = "Part of the name of the process that should listen, in any case.",
+     .example = "python"},
+    {.name = "free", .type = RB_OPT_BOOL, .offset = offsetof(struct port_options, free), .doc = "Nobody may listen.", .fallback = "false"},
+    {.name = "bind",
+     .type = RB_OPT_CHOICE,
+     .offset = offsetof(struct port_options, bind),
+     .doc = "How widely it may listen.",
+     .fallback = "any",
+     .choices = bind_choices},
+    {.name = "marker",
+     .type = RB_OPT_STRUCT,
+     .offset = offsetof(struct port_options, marker),
+     .doc = "A GET whose answer proves who listens.",
+     .sub = marker_table,
+     .sub_size = sizeof(struct marker_options),
+     .example = "{url: /metrics, contains: peaktrade_ai_}"},
+    {NULL}};
+
+static const struct rb_value_def values[] = {{"listeners", "", RB_VALUE_GAUGE, "Sockets that listen on the port.", NULL}, {NULL}};
+
+static const struct rb_reason_def reasons[] = {
+    {"not_listening", "Nobody listens on the port; the evidence tells who did before."},
+    {"taken", "The port should be free, but somebody listens on it."},
+    {"wrong_owner", "Another program listens than the one expected."},
+    {"owner_unreadable",
+     "Somebody listens, but this user may not see who; run runbookd as the same user, or confirm it by a marker alone."},
+    {"exposed", "It listens on an address that reaches beyond this machine."},
+    {"wrong_marker", "What answers on the port does not carry the marker."},
+    {"unreadable", "The system did not list its listeners; the message has its error."},
+    {NULL}};
+
+/* ---- addresses ---- */
+
+static bool is_wildcard(const char *address)
+{
+    return strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0;
+}
+
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0 || strncmp(address, "::ffff:127.", 11) == 0;
+}
+
+/* Whether a connection to `wanted` could reach this listener. */
+static bool reaches(const struct rb_listener *listener, const char *wanted)
+{
+    if (wanted[0] == '\0' || strcasecmp(listener->address, wanted) == 0 || strcmp(listener->address, "::") == 0)
+        return true;
+    if (strncasecmp(listener->address, "::ffff:", 7) == 0 && strcmp(listener->address + 7, wanted) == 0)
+        return true;
+    return strcmp(listener->address, "0.0.0.0") == 0 && strchr(wanted, ':') == NULL;
+}
+
+/* Where a GET to this listener goes, ready for a URL. */
+static void marker_host(const struct rb_listener *listener, const char *wanted, char *out, size_t out_size)
+{
+    const char *address = wanted[0] ? wanted : listener->address;
+    if (strcmp(address, "0.0.0.0") == 0)
+        address = "127.0.0.1";
+    else if (strcmp(address, "::") == 0)
+        address = "::1";
+    bool v6 = strchr(address, ':') != NULL;
+    (void)snprintf(out, out_size, "%s%s%s", v6 ? "[" : "", address, v6 ? "]" : "");
+}
+
+/* ---- owners ---- */
+
+static void clip(char *out, size_t out_size, const char *text)
+{
+    (void)snprintf(out, out_size, "%s", text ? text : "");
+}
+
+static const char *find_cwd(const struct rb_check_ctx *ctx, pid_t pid)
+{
+    struct rb_process *processes = NULL;
+    size_t count = 0;
+    struct rb_error err = {0};
+    if (ctx->platform->processes(ctx->arena, &processes, &count, &err) < 0)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (processes[i].pid == pid)
+            return processes[i].cwd;
+    }
+    return NULL;
+}
+
+/* Keeps who listens for the day it is gone. The working folder costs a walk over all processes and is asked for only when the owner changed. */
+static void remember(const struct rb_check_ctx *ctx, const struct rb_listener *listener)
+{
+    struct port_memory *memory = ctx->memory;
+    RB_BUF_AUTO command;
+    rb_buf_init(&command, (size_t)64 * 1024);
+    if (listener->command)
+        (void)rb_redact(&command, listener->command, strlen(listener->command));
+    bool same = memory->seen && memory->pid == listener->pid &&
+                strncmp(memory->command, rb_buf_str(&command), sizeof memory->command - 1) == 0;
+    memory->seen = true;
+    memory->seen_wall_ns = rb_wall_ns(ctx->clock);
+    if (same)
+        return;
+    memory->pid = listener->pid;
+    clip(memory->name, sizeof memory->name, listener->name);
+    clip(memory->command, sizeof memory->command, rb_buf_str(&command));
+    clip(memory->cwd, sizeof memory->cwd, find_cwd(ctx, listener->pid));
+}
+
+static void owner_facts(const struct port_memory *memory, struct rb_outcome *out)
+{
+    if (!memory->seen)
+        return;
+    rb_outcome_fact(out, RB_FACT_PID, "%ld", (long)memory->pid);
+    rb_outcome_fact(out, RB_FACT_OWNER, "%s", memory->name);
+    if (memory->cwd[0])
+        rb_outcome_fact(out, RB_FACT_CWD, "%s", memory->cwd);
+}
+
+/* "python3 (pid 812) on 127.0.0.1:9110" */
+static const char *describe(struct rb_arena *arena, const struct rb_listener *listener)
+{
+    bool v6 = strchr(listener->address, ':') != NULL;
+    char place[80];
+    (void)snprintf(place, sizeof place, "%s%s%s:%u", v6 ? "[" : "", listener->address, v6 ? "]" : "", (unsigned)listener->port);
+    const char *text = NULL;
+    if (listener->owner == RB_OWNER_KNOWN)
+        text = rb_arena_printf(arena, "%s (pid %ld) on %s", listener->name ? listener->name : "a process", (long)listener->pid, place);
+    else if (listener->owner == RB_OWNER_UNREADABLE)
+        text = rb_arena_printf(arena, "a process of user id %lu on %s", (unsigned long)listener->uid, place);
+    else
+        text = rb_arena_printf(arena, "no process that can be seen from here on %s", place);
+    return text ? text : "";
+}
+
+static bool is_container_proxy(const char *name)
+{
+    static const char *const proxies[] = {"docker-proxy", "rootlessport", "com.docker", "vpnkit",
+                                          "slirp4netns",  "pasta",        "OrbStack",   "gvproxy"};
+    for (size_t i = 0; i < sizeof proxies / sizeof proxies[0]; i++) {
+        if (rb_text_find_nocase(name, proxies[i]))
+            return true;
+    }
+    return false;
+}
+
+static void check_owner(const char *wanted, const struct rb_listener *listener, struct rb_outcome *out)
+{
+    const char *who = describe(out->arena, listener);
+    if (listener->owner != RB_OWNER_KNOWN) {
+        rb_outcome_raise(out, RB_RESULT_UNKNOWN, "owner_unreadable", "port %u is held by %s; whether that is %s cannot be seen",
+                         (unsigned)listener->port, who, wanted);
+        return;
+    }
+    const char *name = listener->name ? listener->name : "";
+    if (rb_text_find_nocase(name, wanted))
+        return;
+    const char *more = is_container_proxy(name) ? "; it forwards to a container" : "";
+    rb_outcome_raise(out, RB_RESULT_FAIL, "wrong_owner", "port %u is held by %s, expected %s%s", (unsigned)listener->port, who, wanted,
+                     more);
+}
+
+/* ---- the worker part ---- */
+
+static void hints(unsigned port, struct rb_outcome *out)
+{
+    rb_outcome_hint(out, "lsof -nP -iTCP:%u -sTCP:LISTEN", port);
+}
+
+static void nobody_listens(const struct rb_check_ctx *ctx, unsigned port, struct rb_outcome *out)
+{
+    const struct port_options *o = ctx->options;
+    const struct port_memory *memory = ctx->memory;
+    if (o->free) {
+        rb_outcome_say(out, "port %u is free", port);
+        return;
+    }
+    out->sighting = RB_SIGHTING_GONE;
+    const char *where = o->host[0] ? o->address : rb_arena_printf(ctx->arena, "port %u", port);
+    rb_outcome_set(out, RB_RESULT_FAIL, "not_listening", "nobody listens on %s", where ? where : "the port");
+    if (memory->seen) {
+        char when[RB_TIME_TEXT];
+        rb_outcome_evidence(out, "last owner: %s (pid %ld), seen %s: %s", memory->name, (long)memory->pid,
+                            rb_time_human(when, memory->seen_wall_ns), memory->command[0] ? memory->command : "command line unknown");
+        if (memory->cwd[0])
+            rb_outcome_evidence(out, "its working folder: %s", memory->cwd);
+        owner_facts(memory, out);
+    }
+    hints(port, out);
+}
+
+static void judge_listener(const struct rb_check_ctx *ctx, const struct rb_listener *listener, struct rb_outcome *out)
+{
+    const struct port_options *o = ctx->options;
+    const char *who = describe(ctx->arena, listener);
+    if (o->free)
+        rb_outcome_raise(out, RB_RESULT_FAIL, "taken", "port %u should be free, but is held by %s", (unsigned)listener->port, who);
+    if (o->owner)
+        check_owner(o->owner, listener, out);
+    if (o->bind == BIND_LOOPBACK && !is_loopback(listener->address))
+        rb_outcome_raise(out, RB_RESULT_FAIL, "exposed", "port %u is open on %s, beyond this machine", (unsigned)listener->port,
+                         is_wildcard(listener->address) ? "every address" : listener->address);
+    rb_outcome_evidence(out, "held by %s", who);
+    if (listener->owner == RB_OWNER_KNOWN)
+        remember(ctx, listener);
+}
+
+static void somebody_listens(const struct rb_check_ctx *ctx, unsigned port, const struct rb_listener *first, struct rb_outcome *out)
+{
+    const struct port_options *o = ctx->options;
+    struct port_memory *memory = ctx->memory;
+    if (!o->free)
+        out->sighting = RB_SIGHTING_PRESENT;
+    rb_outcome_say(out, "port %u is held by %s", port, describe(ctx->arena, first));
+    if (first->owner == RB_OWNER_KNOWN) {
+        rb_outcome_evidence(out, "command: %s", memory->command[0] ? memory->command : "unknown");
+        owner_facts(memory, out);
+    }
+    if (out->result > RB_RESULT_OK)
+        hints(port, out);
+    if (o->marker.url && out->result != RB_RESULT_FAIL) {
+        marker_host(first, o->host, memory->marker_host, sizeof memory->marker_host);
+        out->final = false;
+    }
+}
+
+static void list_failed(const struct rb_error *err, unsigned port, struct rb_outcome *out)
+{
+    const char *reason = err->code == RB_EUNSUPPORTED ? "unsupported" : err->code == RB_EPERM ? "not_permitted" : "unreadable";
+    rb_outcome_set(out, RB_RESULT_UNKNOWN, reason, "who listens on port %u cannot be seen: %s", port, err->message);
+}
+
+static void run(const struct rb_check_ctx *ctx, struct rb_outcome *out)
+{
+    const struct port_options *o = ctx->options;
+    unsigned port = (unsigned)o->port;
+    struct rb_listener *listeners = NULL;
+    size_t count = 0, matching = 0;
+    struct rb_error err = {0};
+    const struct rb_listener *first = NULL;
+    out->final = true;
+    rb_outcome_fact(out, RB_FACT_LISTEN, "%u", port);
+    if (ctx->platform->listeners(ctx->arena, (uint16_t)port, true, &listeners, &count, &err) < 0) {
+        list_failed(&err, port, out);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (listeners[i].port != port || !reaches(&listeners[i], o->host))
+            continue;
+        matching++;
+        first = first ? first : &listeners[i];
+        judge_listener(ctx, &listeners[i], out);
+    }
+    rb_outcome_value(out, "listeners", NULL, (double)matching);
+    if (first)
+        somebody_listens(ctx, port, first, out);
+    else
+        nobody_listens(ctx, port, out);
+}
+
+/* ---- the exchange part: the marker ---- */
+
+static void ask(const struct rb_check_ctx *ctx, struct rb_action *next)
+{
+    const struct port_options *o = ctx->options;
+    const struct port_memory *memory = ctx->memory;
+    const char *url = o->marker.url;
+    if (url[0] == '/')
+        url = rb_arena_printf(ctx->arena, "http://%s:%u%s", memory->marker_host, (unsigned)o->port, o->marker.url);
+    next->type = url ? RB_ACTION_HTTP : RB_ACTION_DONE;
+    next->http = (struct rb_http_request){.method = "GET", .url = url, .max_body = MARKER_MAX_BODY};
+}
+
+static bool body_contains(const struct rb_http_response *http, const char *marker)
+{
+    return http->body && http->body_len > 0 && memmem(http->body, http->body_len, marker, strlen(marker)) != NULL;
+}
+
+static void judge_marker(const struct port_options *o, const struct rb_http_response *http, struct rb_outcome *out)
+{
+    const char *url = o->marker.url;
+    if (body_contains(http, o->marker.contains)) {
+        rb_outcome_evidence(out, "GET %s carries the marker \"%s\"", url, o->marker.contains);
+        return;
+    }
+    if (http->failure != RB_NET_OK && http->failure != RB_NET_TOO_LARGE)
+        rb_outcome_raise(out, RB_RESULT_FAIL, rb_net_failure_reason(http->failure), "port %u listens, but GET %s failed: %s",
+                         (unsigned)o->port, url, http->detail ? http->detail : rb_net_failure_reason(http->failure));
+    else
+        rb_outcome_raise(out, RB_RESULT_FAIL, "wrong_marker", "port %u answers GET %s with status %ld and without \"%s\"",
+                         (unsigned)o->port, url, http->status, o->marker.contains);
+    hints((unsigned)o->port, out);
+}
+
+static void step(const struct rb_check_ctx *ctx, void *state RB_UNUSED, const struct rb_event *event, struct rb_action *next,
+                 struct rb_outcome *out)
+{
+    const struct port_options *o = ctx->options;
+    next->type = RB_ACTION_DONE;
+    if (event->type == RB_EVENT_START)
+        ask(ctx, next);
+    else if (event->type == RB_EVENT_HTTP && event->http)
+        judge_marker(o, event->http, out);
+    else
+        rb_outcome_raise(out, RB_RESULT_FAIL, rb_net_failure_reason(event->failure), "port %u listens, but GET %s failed: %s",
+                         (unsigned)o->port, o->marker.url, event->detail ? event->detail : rb_net_failure_reason(event->failure));
+}
+
+/* ---- the table's cross rules ---- */
+
+static struct rb_mark mark_of(const struct rb_node *node, const char *key)
+{
+    const struct rb_node *item = rb_node_get(node, key);
+    return item ? item->mark : node->mark;
+}
+
+/* Splits "127.0.0.1:80" and "[::1]:80"; false when it is neither. */
+static bool split_address(struct port_options *o)
+{
+    const char *colon = strrchr(o->address, ':');
+    if (!colon || colon == o->address)
+        return false;
+    const char *start = o->address;
+    size_t len = (size_t)(colon - start);
+    if (start[0] == '[' && len > 2 && start[len - 1] == ']') {
+        start++;
+        len -= 2;
+    } else if (memchr(start, ':', len)) {
+        return false;
+    }
+    int64_t port;
+    if (len >= sizeof o->host || strspn(start, "0123456789abcdefABCDEF.:") < len || rb_int_parse(colon + 1, &port, NULL) < 0 || port < 1 ||
+        port > 65535)
+        return false;
+    memcpy(o->host, start, len);
+    o->host[len] = '\0';
+    o->port = port;
+    if (is_wildcard(o->host))
+        o->host[0] = '\0';
+    return true;
+}
+
+static void validate_owner(struct port_options *o, struct rb_diags *diags)
+{
+    const struct rb_node *owner = o->owner_node;
+    if (!owner || owner->invalid)
+        return;
+    if (owner->type == RB_NODE_MAPPING && rb_node_get(owner, "container"))
+        (void)rb_diag_add(
+            diags, owner->mark,
+            "owner: this version cannot look into containers; use a marker, or the name of the process that publishes the port");
+    else if (owner->type != RB_NODE_SCALAR || owner->scalar[0] == '\0')
+        (void)rb_diag_add(diags, owner->mark, "owner must be a part of a process name, for example python");
+    else
+        o->owner = owner->scalar;
+}
+
+static void validate(void *opts, const struct rb_node *node, struct rb_diags *diags)
+{
+    struct port_options *o = opts;
+    bool has_port = rb_node_get(node, "port") != NULL;
+    if (o->address && has_port)
+        (void)rb_diag_add(diags, mark_of(node, "address"), "address and port say the same: write one of them");
+    else if (!o->address && !has_port)
+        (void)rb_diag_add(diags, node->mark, "port: which one? write port: 9110, or address: \"127.0.0.1:9110\"");
+    else if (has_port && o->port == 0)
+        (void)rb_diag_add(diags, mark_of(node, "port"), "port must be between 1 and 65535");
+    else if (o->address && !split_address(o))
+        (void)rb_diag_add(diags, mark_of(node, "address"),
+                          "address must be an IP address and a port: \"127.0.0.1:9110\" or \"[::1]:9110\"");
+    validate_owner(o, diags);
+    if (o->free && (o->owner_node || o->marker.url || o->bind != BIND_ANY))
+        (void)rb_diag_add(diags, mark_of(node, "free"), "a port that must be free has no owner, bind or marker");
+    const char *url = o->marker.url;
+    if (url && url[0] != '/' && strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
+        (void)rb_diag_add(diags, mark_of(node, "marker"), "marker.url must be a path like /metrics, or begin with http:// or https://");
+}
+
+const struct rb_kind rb_kind_port = {
+    .schema = {.schema = {.name = "port",
+                          .doc = "Who listens on a TCP port of this machine: expected owner, HTTP marker, or nobody.",
+                          .options = options,
+                          .size = sizeof(struct port_options),
+                          .validate = validate},
+               .default_phase = RB_PHASE_HEALTH,
+               .default_triage = true,
+               .opens_network = true,
+               .presence_aware = true,
+               .example = "{name: ai-live, kind: port, port: 9110, owner: python, marker: {url: /metrics, contains: peaktrade_ai_}}"},
+    .values = values,
+    .reasons = reasons,
+    .net_reasons = true,
+    .exec = RB_EXEC_EXCHANGE,
+    .memory_size = sizeof(struct port_memory),
+    .run = run,
+    .exchange = &(const struct rb_exchange_ops){.state_size = sizeof(char), .step = step},
+};
