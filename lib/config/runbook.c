@@ -2,7 +2,8 @@
  *
  * A heading is named by a path of its words, "Phase 2 > Steps": each part is the heading's text or its beginning up to the end of a word, without regard to
  * case, and lies in the section of the part before. The anchor that a forge would make of a heading (phase-2-steps) names it too. Headings as CommonMark
- * 0.30, 4.2 (ATX) and 4.3 (setext), outside of fenced code, where most lines that begin with '#' are shell comments. */
+ * 0.30, 4.2 (ATX) and 4.3 (setext), outside of fenced code, where most lines that begin with '#' are shell comments. A line that is bold as a whole counts as
+ * a heading of the lowest level: that is how many runbooks write their steps. */
 #include <ctype.h>
 #include <fcntl.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #define MAX_RUNBOOK_BYTES (4u << 20)
 #define MAX_HEADINGS      5000u
 #define MAX_PARTS         6u
+#define BOLD_LEVEL        7u /* below the six of Markdown */
 
 struct span {
     const char *text;
@@ -73,6 +75,20 @@ static void add_heading(struct outline *outline, unsigned level, unsigned line, 
         outline->items[outline->count++] = (struct heading){.level = level, .line = line, .text = text};
 }
 
+/* The text between the markers of a line such as "**2) Mitigation**"; empty when it is not one. */
+static struct span bold_text(struct span line)
+{
+    while (line.len > 0 && line.text[line.len - 1] == ':')
+        line.len--;
+    if (line.len < 5 || memcmp(line.text, "**", 2) != 0 || memcmp(line.text + line.len - 2, "**", 2) != 0)
+        return (struct span){NULL, 0};
+    struct span inner = {line.text + 2, line.len - 4};
+    for (size_t i = 0; i + 1 < inner.len; i++)
+        if (inner.text[i] == '*' && inner.text[i + 1] == '*')
+            return (struct span){NULL, 0};
+    return trim(inner);
+}
+
 static void read_line(struct outline *outline, struct span raw, unsigned number)
 {
     struct span line = trim(raw);
@@ -88,6 +104,8 @@ static void read_line(struct outline *outline, struct span raw, unsigned number)
         add_heading(outline, (unsigned)hashes, number, trim(text));
     } else if (previous.len > 0 && (run_length(line, '=') == line.len || run_length(line, '-') == line.len)) {
         add_heading(outline, line.text[0] == '=' ? 1 : 2, number - 1, previous);
+    } else if (bold_text(line).len > 0) {
+        add_heading(outline, BOLD_LEVEL, number, bold_text(line));
     } else if (strchr("|>-*", line.text[0]) == NULL) {
         outline->previous = line;
     }
