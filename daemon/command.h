@@ -34,6 +34,14 @@ struct rb_command {
 /* Bounded queue, any thread in, loop thread out. */
 struct rb_command_queue;
 /* Returns false when it is full (answer 503). Wakes the loop. Takes its own reference. */
+struct ev_loop;
+#define RB_COMMAND_QUEUE_MAX 64u
+/* `handler` runs on the loop thread, once a command, and takes over the queue's reference: it (or whoever it hands the command to) must end it by rb_command_complete. NULL when memory is out. */
+struct rb_command_queue *rb_command_queue_new(struct ev_loop *loop, void (*handler)(struct rb_command *command, void *arg), void *arg);
+/* Completes what is still queued with 503 "stopping". Loop thread; after it no submit may come (free the server first). */
+void rb_command_queue_free(struct rb_command_queue *queue);
+/* Ends a command whose answer is filled in: calls `completed` and drops the reference that the handler was given. Loop thread, exactly once a command. */
+void rb_command_complete(struct rb_command *command);
 bool rb_command_submit(struct rb_command_queue *queue, struct rb_command *command);
 struct rb_command *rb_command_new(enum rb_command_type type);
 struct rb_command *rb_command_ref(struct rb_command *command);

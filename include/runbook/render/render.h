@@ -14,6 +14,9 @@ struct rb_server_stats { uint64_t requests_by_class[6]; uint64_t refused, timeou
 enum rb_metrics_format { RB_METRICS_TEXT, RB_METRICS_OPENMETRICS };
 /* Prometheus text 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/) or OpenMetrics 1.0.0. Families contiguous, HELP and TYPE once. */
 int rb_render_metrics(const struct rb_view *view, const struct rb_server_stats *server, enum rb_metrics_format format, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
+/* The same in two parts, for a server that keeps bodies: everything but the age of the snapshot, and the end with that age (and `# EOF`), made when it is served. */
+int rb_render_metrics_body(const struct rb_view *view, const struct rb_server_stats *server, enum rb_metrics_format format, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
+void rb_render_metrics_tail(const struct rb_view *view, enum rb_metrics_format format, struct rb_buf *out);
 /* gzip (RFC 1952). */
 int rb_render_gzip(const void *bytes, size_t len, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
 
