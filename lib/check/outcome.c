@@ -14,9 +14,8 @@
 #include "runbook/base/buf.h"
 #include "runbook/base/redact.h"
 
-#define ARRAY_FIRST          4u
-#define LAST_WORDS_MAX       20u
-#define LAST_WORDS_LOOKED_AT ((size_t)256 * 1024) /* bytes from the end */
+#define ARRAY_FIRST               4u
+#define LAST_WORDS_LOOKED_AT      ((size_t)256 * 1024) /* bytes from the end */
 
 static const char *const result_names[RB_RESULT_COUNT] = {
     [RB_RESULT_SKIP] = "skip", [RB_RESULT_OK] = "ok", [RB_RESULT_WARN] = "warn", [RB_RESULT_UNKNOWN] = "unknown", [RB_RESULT_FAIL] = "fail",
@@ -233,7 +232,7 @@ static size_t trimmed(const char *line, size_t len)
     return len;
 }
 
-/* Start of the text that holds the last LAST_WORDS_MAX lines with anything on them. */
+/* Start of the text that holds the last RB_OUTCOME_MAX_LAST_WORDS lines with anything on them. */
 static size_t last_lines_start(const char *text, size_t len)
 {
     size_t lines = 0, end = len;
@@ -241,7 +240,7 @@ static size_t last_lines_start(const char *text, size_t len)
         size_t start = end;
         while (start > 0 && text[start - 1] != '\n')
             start--;
-        if (trimmed(text + start, end - start) > 0 && ++lines == LAST_WORDS_MAX)
+        if (trimmed(text + start, end - start) > 0 && ++lines == RB_OUTCOME_MAX_LAST_WORDS)
             return start;
         end = start > 0 ? start - 1 : 0;
     }
@@ -251,7 +250,7 @@ static size_t last_lines_start(const char *text, size_t len)
 static void keep_line(struct rb_outcome *outcome, const char *line, size_t len)
 {
     len = clipped_length(line, len, RB_OUTCOME_MAX_TEXT);
-    if (len > 0 && outcome->last_words_count < LAST_WORDS_MAX)
+    if (len > 0 && outcome->last_words_count < RB_OUTCOME_MAX_LAST_WORDS)
         add_text(outcome, &outcome->last_words, &outcome->last_words_count, rb_arena_strndup(outcome->arena, line, len));
 }
 

@@ -4,7 +4,8 @@
  * daemon/ brings the effects, the kind is the logic, and is tested without a daemon.
  *
  *   WORKER    run() on a pool thread; short blocking work (libgit2, parsing, /proc). Should look at ctx->cancelled in loops.
- *   EXCHANGE  a pure state machine on the loop thread: event in, next action out. Never blocks, never opens a socket.
+ *   EXCHANGE  a pure state machine on the loop thread: event in, next action out. Never blocks, never opens a socket. A kind that also has run() gets that
+ *             called first, on a worker, with the same outcome and memory; when it sets outcome->final no exchange follows.
  *   CHILD     a program without a shell: command() says what to start, judge() looks at how it ended. Loop thread.
  *   SCAN      runs in the scan helper process: begin() says which files, visit() sees each file's bytes once for all due scans, finish() concludes.
  *   PASSIVE   told from outside (HTTP): told() takes a report, tick() runs on schedule and says what the silence means. Loop thread.
@@ -68,7 +69,8 @@ struct rb_child_spec {
     const char *cwd;           /* relative to root, or NULL: root */
     size_t output_cap;         /* bytes kept of stdout and of stderr each: first and last half, a mark between */
 };
-enum rb_child_end { RB_CHILD_EXITED, RB_CHILD_SIGNALED, RB_CHILD_TIMEOUT, RB_CHILD_NOT_FOUND, RB_CHILD_NOT_EXECUTABLE, RB_CHILD_SPAWN_FAILED };
+enum rb_child_end { RB_CHILD_EXITED, RB_CHILD_SIGNALED, RB_CHILD_TIMEOUT, RB_CHILD_NOT_FOUND, RB_CHILD_NOT_EXECUTABLE, RB_CHILD_SPAWN_FAILED,
+                    RB_CHILD_CANCELLED /* the daemon stops; the engine keeps it from judge() */ };
 struct rb_child_result {
     enum rb_child_end end;
     int code;                  /* exit code, signal number or errno */
@@ -76,8 +78,9 @@ struct rb_child_result {
     size_t out_len;
     const char *err;
     size_t err_len;
-    bool truncated;
+    bool truncated;            /* something was left out of `out` or `err` */
     double duration_s;
+    const char *program;       /* the path that was executed, or argv[0] when it was not found */
 };
 struct rb_child_ops {
     /* Fills `out`. Returns true to start it; false when the outcome is already decided. */

@@ -24,7 +24,7 @@ enum rb_sighting {
 };
 
 enum { RB_OUTCOME_MAX_VALUES = 512, RB_OUTCOME_MAX_LABELS = 32, RB_OUTCOME_MAX_PERFDATA = 64, RB_OUTCOME_MAX_EVIDENCE = 64, RB_OUTCOME_MAX_HINTS = 16,
-       RB_OUTCOME_MAX_FACTS = 256, RB_OUTCOME_MAX_TEXT = 2048 };
+       RB_OUTCOME_MAX_FACTS = 256, RB_OUTCOME_MAX_TEXT = 2048, RB_OUTCOME_MAX_LAST_WORDS = 20 };
 
 struct rb_value {
     const char *name;  /* a name of the kind's value table; for perfdata the unit suffix ("seconds", "bytes", "ratio", …) */
@@ -45,6 +45,7 @@ struct rb_outcome {
     const char *reason;  /* of the kind's closed set, or a common one (kind.h); "none" when ok */
     const char *message; /* one line, never NULL after rb_outcome_init */
     enum rb_sighting sighting;
+    bool final;          /* EXCHANGE kinds with a worker part: the worker part decided, no exchange follows */
     struct rb_value *values;
     size_t value_count;
     const char **evidence;
@@ -76,8 +77,10 @@ void rb_outcome_last_words(struct rb_outcome *outcome, const char *text, size_t 
 
 /* JSON form and back: between the scan helper and the daemon. The parser is strict and bounded: what it reads is hostile too. */
 struct rb_buf;
+/* Appends one object on one line. RB_ENOMEM or RB_ELIMIT. */
 int rb_outcome_to_json(const struct rb_outcome *outcome, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
 struct rb_kind;
+/* Fills `out`, which rb_outcome_init has prepared. RB_EPARSE when the text is no outcome of this kind: `out` is then as initialised. */
 int rb_outcome_from_json(const char *text, size_t len, const struct rb_kind *kind, struct rb_outcome *out, struct rb_error *err) RB_MUST_CHECK;
 
 #endif
