@@ -18,7 +18,9 @@ static int discovery_root(const struct rb_app_options *options, const char *cwd,
             return rb_error_set(err, RB_ELIMIT, "--root: the path is too long");
         return 0;
     }
-    return rb_git_top(cwd, out, out_size, err);
+    if (!rb_git_top(cwd, out, out_size) && (size_t)snprintf(out, out_size, "%s", cwd) >= out_size)
+        return rb_error_set(err, RB_ELIMIT, "the working folder's path is too long");
+    return 0;
 }
 
 static int discover_text(const struct rb_app_options *options, const char *cwd, struct rb_arena *arena, struct rb_plan_request *request, struct rb_error *err)

@@ -112,6 +112,9 @@ size_t rb_plan_find(const struct rb_plan *plan, const char *name);
 /* The file that a search finds, in SPEC 4's order; RB_ENOTFOUND when there is none. `out_found_here`: it was ./runbookd.yml. */
 int rb_config_find(const char *cwd, char *out, size_t out_size, bool *out_found_here, struct rb_error *err) RB_MUST_CHECK;
 
+/* The nearest folder at or above `dir` that has a .git entry. False when there is none, or it does not fit. */
+bool rb_git_top(const char *dir, char *out, size_t out_size);
+
 /* Option tables of the two common mappings, for explain, schema and docs. */
 extern const struct rb_schema rb_daemon_schema;
 extern const struct rb_schema rb_common_schema; /* options that every check has; also what `defaults` accepts */
