@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# The whole suite, or the named parts of it. Every suite appends lines "PASS name" / "FAIL name" / "SKIP name: why" to one results file; the closing line counts them.
+set -uo pipefail
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+cd "$here" || exit 2
+jobs=$( (nproc || sysctl -n hw.ncpu || echo 2) 2>/dev/null | head -n 1)
+results=$(mktemp)
+trap 'rm -f "$results"' EXIT
+export RB_SHARED=${RB_SHARED:-$(cd "$here/../shared" 2>/dev/null && pwd || true)}
+if command -v ccache >/dev/null 2>&1; then export CC="ccache ${CC:-cc}" CXX="ccache ${CXX:-c++}"; fi
+
+head_line() { printf '\n== %s\n' "$*"; }
+record() { printf '%s\n' "$*" | tee -a "$results"; }
+
+# run_step NAME COMMAND…: one result
+run_step() {
+  local name=$1
+  shift
+  if "$@"; then record "PASS $name"; else record "FAIL $name"; fi
+}
+
+# meson_suite DIR NAME [SUITE…]: builds everything in DIR and runs the suites; one result per test case
+meson_suite() {
+  local dir=$1 name=$2 log=$here/$1/meson-logs/testlog.junit.xml
+  shift 2
+  if ! ninja -C "$dir" -j "$jobs" >"$dir.compile.log" 2>&1; then
+    grep -E 'error|warning|FAILED' "$dir.compile.log" | head -40
+    record "FAIL $name: build"
+    return
+  fi
+  rm -f "$dir.compile.log"
+  local args=() suite
+  for suite in "$@"; do args+=(--suite "$suite"); done
+  ninja -C "$dir" meson-test-prereq >/dev/null 2>&1 || true
+  meson test -C "$dir" --no-rebuild --print-errorlogs --num-processes "$jobs" "${args[@]}" >"$dir.test.log" 2>&1 || tail -60 "$dir.test.log"
+  rm -f "$dir.test.log"
+  python3 tests/support/junit_lines.py "$name" "$log" | tee -a "$results" | grep -v '^PASS' || true
+}
+
+setup() {
+  local dir=$1
+  shift
+  [ -f "$dir/build.ninja" ] || meson setup "$dir" "$@" >"$dir.log" 2>&1 || { cat "$dir.log"; record "FAIL configure $dir"; return 1; }
+  rm -f "$dir.log"
+}
+
+suite_style() {
+  head_line "style"
+  run_step "style: its rules see planted breaches" python3 tests/style.py --self-test
+  run_step "style" python3 tests/style.py
+}
+
+suite_unit() {
+  head_line "unit, sim, fuzz corpora (werror)"
+  setup build-test --buildtype=debugoptimized -Dwerror=true && meson_suite build-test unit unit sim fuzz
+}
+suite_sim() { setup build-test --buildtype=debugoptimized -Dwerror=true && meson_suite build-test sim sim; }
+suite_fuzz() { setup build-test --buildtype=debugoptimized -Dwerror=true && meson_suite build-test fuzz fuzz; }
+
+suite_sanitize() {
+  head_line "the same under ASan and UBSan; threads under TSan"
+  export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
+  setup build-asan --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Db_pie=false && meson_suite build-asan asan unit sim fuzz
+  setup build-tsan --buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false -Db_pie=false && meson_suite build-tsan tsan threads
+}
+
+suite_integration() {
+  head_line "integration: the real daemon against real parts"
+  [ -x build/runbookd ] || ./dev build || { record "FAIL integration: build"; return; }
+  python3 tests/integration/run.py --binary build/runbookd --results "$results" || true
+}
+
+suite_portable() {
+  head_line "the portable event path: libev on select, libmicrohttpd on poll"
+  [ -x build/runbookd ] || ./dev build || { record "FAIL portable: build"; return; }
+  LIBEV_FLAGS=1 RUNBOOKD_USE_POLL=1 python3 tests/integration/run.py --binary build/runbookd --results "$results" --portable || true
+}
+
+[ $# -gt 0 ] || set -- style unit integration portable sanitize
+for suite in "$@"; do
+  case $suite in
+    style | unit | sim | fuzz | sanitize | integration | portable)
+      [ "$suite" != integration ] || ./dev build || record "FAIL build"
+      "suite_$suite" ;;
+    *) printf 'tests/run.sh: no suite %s (style unit sim fuzz sanitize integration portable)\n' "$suite" >&2; exit 64 ;;
+  esac
+done
+
+count() { grep -c "^$1 " "$results" || true; }
+head_line "result"
+grep '^SKIP ' "$results" || true
+grep '^FAIL ' "$results" || true
+passed=$(count PASS) failed=$(count FAIL) skipped=$(count SKIP)
+printf '%s passed, %s failed' "$passed" "$failed"
+[ "$skipped" = 0 ] || printf ', %s skipped' "$skipped"
+printf '\n'
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
