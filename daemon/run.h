@@ -65,6 +65,7 @@ struct rb_child_start {
 };
 struct rb_child_process *rb_child_process_start(struct rb_children *children, const struct rb_child_start *start, struct rb_error *err);
 void rb_child_process_kill(struct rb_child_process *process);
+void rb_child_process_forget(struct rb_child_process *process); /* kills it and never calls `done` */
 
 struct rb_exchanges;
 struct rb_exchange_stats { size_t active; uint64_t completed; };
@@ -77,6 +78,8 @@ struct rb_scans; /* gathers due scan runs for up to 200 ms, then one helper proc
 struct rb_scan_stats { uint64_t runs, failures; int64_t peak_resident_bytes; double last_duration_s; bool active; };
 struct rb_scans *rb_scans_new(struct ev_loop *loop, struct rb_children *children, const struct rb_platform *platform, struct rb_error *err);
 void rb_scans_start(struct rb_scans *scans, struct rb_run *run);
+/* Another program than this binary, absolute path: for tests. */
+int rb_scans_set_helper(struct rb_scans *scans, const char *path, struct rb_error *err) RB_MUST_CHECK;
 struct rb_scan_stats rb_scans_stats(const struct rb_scans *scans);
 void rb_scans_free(struct rb_scans *scans);
 /* main() of the helper: reads the job from stdin (JSON), writes outcomes to stdout (one JSON object a line), exit 0. */

@@ -405,6 +405,17 @@ void rb_child_process_kill(struct rb_child_process *process)
         terminate(process);
 }
 
+static void ignore_result(void *arg RB_UNUSED, const struct rb_child_result *result RB_UNUSED, int64_t peak_resident_bytes RB_UNUSED)
+{
+}
+
+void rb_child_process_forget(struct rb_child_process *process)
+{
+    process->done = ignore_result;
+    process->arg = NULL;
+    rb_child_process_kill(process);
+}
+
 /* ---- start ---- */
 
 static struct rb_child_process *process_new(struct rb_children *children, const struct rb_child_start *start)

@@ -316,17 +316,36 @@ static void deliver(struct rb_workers *workers, struct job *job)
     rb_run_finish(run);
 }
 
+/* An outcome of the engine itself; an exchange that would follow the worker part does not. */
+static void conclude(struct rb_run *run, const char *reason, const char *message)
+{
+    rb_outcome_init(&run->outcome, run->arena);
+    rb_outcome_set(&run->outcome, RB_RESULT_UNKNOWN, reason, "%s", message);
+    run->outcome.final = true;
+    run->engine_data = NULL;
+}
+
+/* Gives the run the spare arena with its memory as it was before: the thread may still write into the other one. */
+static void move_to_spare(struct rb_run *run, struct job *job)
+{
+    void *memory = NULL;
+    if (run->kind->memory_size)
+        memory = rb_arena_alloc(job->spare, run->kind->memory_size);
+    if (memory)
+        memcpy(memory, run->ctx.memory, run->kind->memory_size);
+    run->ctx.memory = memory;
+    run->arena = run->ctx.arena = job->spare;
+    job->spare = NULL;
+}
+
 /* Finishes a run whose thread does not come back in time. The job and the lent arena now belong to that thread. */
 static void abandon(struct rb_workers *workers, struct job *job, const char *reason, const char *message)
 {
     struct rb_run *run = job->run;
     unlink_active(workers, job);
     atomic_store(&job->cancelled, true);
-    run->arena = run->ctx.arena = job->spare;
-    rb_outcome_init(&run->outcome, run->arena);
-    rb_outcome_set(&run->outcome, RB_RESULT_UNKNOWN, reason, "%s", message);
-    run->engine_data = NULL;
-    job->spare = NULL;
+    move_to_spare(run, job);
+    conclude(run, reason, message);
     job->run = NULL;
     (void)pthread_mutex_lock(&workers->pool->lock);
     /* It may have ended a moment ago: then it is on the ended list, and collect() frees it. */
@@ -366,8 +385,7 @@ static void give_up(struct rb_workers *workers, struct job *job, const char *rea
     }
     struct rb_run *run = job->run;
     unlink_active(workers, job);
-    rb_outcome_set(&run->outcome, RB_RESULT_UNKNOWN, reason, "%s", waiting);
-    run->engine_data = NULL;
+    conclude(run, reason, waiting);
     job->arena = NULL;
     job_free(job);
     rb_run_finish(run);
@@ -481,7 +499,7 @@ static struct job *job_new(struct rb_run *run, int64_t now_ns)
     struct job *job = calloc(1, sizeof *job);
     if (!job)
         return NULL;
-    job->spare = rb_arena_new(SPARE_ARENA_BYTES);
+    job->spare = rb_arena_new(SPARE_ARENA_BYTES + run->kind->memory_size);
     size_t memory_size = run->kind->memory_size;
     if (memory_size)
         job->memory = malloc(memory_size);
@@ -511,12 +529,10 @@ void rb_workers_start(struct rb_workers *workers, struct rb_run *run)
     (void)pthread_mutex_unlock(&pool->lock);
     struct job *job = exhausted ? NULL : job_new(run, rb_elapsed_ns(workers->clock));
     if (!job) {
-        rb_outcome_init(&run->outcome, run->arena);
         if (exhausted)
-            rb_outcome_set(&run->outcome, RB_RESULT_UNKNOWN, "workers_exhausted",
-                           "%u earlier runs still hang in the system (a dead file system?); this one was not started", MAX_ABANDONED);
+            conclude(run, "workers_exhausted", "not started: too many earlier runs still hang in the system (a dead file system?)");
         else
-            rb_outcome_set(&run->outcome, RB_RESULT_UNKNOWN, "resource_limit", "not started: out of memory");
+            conclude(run, "resource_limit", "not started: out of memory");
         rb_run_finish(run);
         return;
     }
