@@ -47,14 +47,15 @@ void rb_journal_append(struct rb_journal *journal, const struct rb_journal_event
 bool rb_journal_dirty(const struct rb_journal *journal);
 /* Takes what is queued (loop thread) … */
 struct rb_journal_batch;
-struct rb_journal_batch *rb_journal_take(struct rb_journal *journal); /* NULL when nothing is queued */
+struct rb_journal_batch *rb_journal_take(struct rb_journal *journal); /* NULL when nothing is queued, or while a batch is on its way: order is kept */
 /* … writes and syncs it (any one thread; rotates at 4 MiB keeping one old file) … */
 void rb_journal_write(struct rb_journal_batch *batch);
 /* … and reports back (loop thread); frees the batch. A failed write is kept and tried again with the next one, within the bound. */
 int rb_journal_written(struct rb_journal *journal, struct rb_journal_batch *batch, struct rb_error *err);
 /* The newest `max` entries, newest last, each with a reference taken. Loop thread. */
 size_t rb_journal_recent(struct rb_journal *journal, struct rb_event_entry **out, size_t max);
+size_t rb_journal_ring_count(const struct rb_journal *journal); /* entries that rb_journal_recent can give */
 uint64_t rb_journal_dropped(const struct rb_journal *journal);
-uint64_t rb_journal_count(const struct rb_journal *journal);
+uint64_t rb_journal_count(const struct rb_journal *journal); /* appended since it was opened */
 
 #endif

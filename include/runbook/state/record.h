@@ -11,11 +11,13 @@ static inline bool rb_state_success(enum rb_state state) { return state == RB_ST
 
 struct rb_record {
     unsigned refs;                /* atomic builtins only */
-    struct rb_arena *arena;       /* holds every string below; NULL members are "" or none */
+    struct rb_arena *arena;       /* for records built by hand (tests): owned when not NULL */
+    struct rb_record_body *body;  /* holds every string and list below, shared by copies that differ only in clocks and flags */
     const struct rb_check_spec *spec; /* of the snapshot's plan */
     enum rb_state state;
     enum rb_result result;        /* of the last run; meaningless while runs == 0 and nothing was restored */
     bool has_result;
+    const char *result_reason, *result_message; /* what the last run itself said (after `presence`); differ from reason and message while hysteresis holds the state. NULL: never ran */
     const char *reason;           /* never NULL; "none" when ok, "pending", "stale" … */
     const char *message;          /* never NULL */
     const char **evidence; size_t evidence_count, evidence_dropped;

@@ -22,7 +22,8 @@ void rb_store_set_due(struct rb_store *store, size_t index, int64_t due_ns);
 /* Marks what became stale; returns true when something did. Stale: now − last_completed > 2·every + timeout (never for manual checks; a pending check that never
  * completed becomes stale by the same rule, counted from when the plan was set). */
 bool rb_store_tick(struct rb_store *store);
-/* The host slept: everything automatic is stale until its catch-up run; one timeline entry "host slept 7 h". */
+/* The host slept: everything automatic is stale until its catch-up run; one timeline entry "host slept 7 h". Call it before the first rb_store_tick after the sleep.
+ * A bad result of a run that began before the sleep does not end the staleness (the sleep may be what broke it); a good one does. */
 void rb_store_slept(struct rb_store *store, int64_t slept_ns);
 bool rb_store_all_ran(const struct rb_store *store); /* every automatic check completed once */
 void *rb_store_memory(struct rb_store *store, size_t index); /* the kind's memory for this check (kind.h); NULL when it has none */
@@ -43,8 +44,8 @@ struct rb_snapshot_extra {
 /* A new snapshot with one reference, or NULL when memory is out. Unchanged records are shared, not copied. */
 struct rb_snapshot *rb_store_snapshot(struct rb_store *store, const struct rb_snapshot_extra *extra);
 
-/* Checkpoint: name, identity, state, since, last_ok, counters, streaks, flags, "seen up". Text "runbookd checks 1\n" + JSON + checksum (docs/state-format.md). */
-int rb_store_save(const struct rb_store *store, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
+/* Checkpoint (clears rb_store_dirty): name, identity, state, since, last_ok, counters, streaks, flags, "seen up". Text "runbookd checks 1\n" + JSON + checksum (docs/state-format.md). */
+int rb_store_save(struct rb_store *store, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
 /* Restores by name; a check whose identity changed keeps only its counters. Damage: RB_ECORRUPT, the store is unchanged and the caller sets the file aside. A restored check shows
  * its old `since` and last_ok but is `pending` until its first run; when that run gives the same state, `since` stays and no state change is recorded. */
 int rb_store_load(struct rb_store *store, const char *text, size_t len, struct rb_error *err) RB_MUST_CHECK;
