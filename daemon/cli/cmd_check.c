@@ -1,0 +1,150 @@
+/* check: every check (or those named) once, now, in the foreground. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "runbook/base/text.h"
+
+#define ARG(member) offsetof(struct rb_cli_args, member)
+
+static const struct rb_choice formats[] = {{"text", RB_CHECK_TEXT, "for people"},
+                                           {"json", RB_CHECK_JSON, "{summary, safety, checks}"},
+                                           {"junit", RB_CHECK_JUNIT, "JUnit XML for continuous integration"},
+                                           {"sarif", RB_CHECK_SARIF, "SARIF 2.1.0 for code scanning"},
+                                           {"nagios", RB_CHECK_NAGIOS, "one line, exit code 0 to 3"},
+                                           {NULL, 0, NULL}};
+
+static const struct rb_cli_option options[] = {
+    {"phase", 'p', RB_CLI_CHOICE, ARG(phase), "PHASE", "Only checks of this phase.", rb_phase_choices},
+    {"strict", 0, RB_CLI_FLAG, ARG(strict), NULL, "A warning makes the exit code 1 too.", NULL},
+    {"format", 'f', RB_CLI_CHOICE, ARG(format), "FORMAT", "How to print the result.", formats},
+    {"discover", 0, RB_CLI_FLAG, ARG(app.discover), NULL, "Plan from where it stands, even when there is a configuration.", NULL},
+    {NULL}};
+
+/* ---- progress: one line on stderr, rewritten ---- */
+
+struct progress {
+    bool shown;
+    size_t columns;
+};
+
+static void show_progress(void *ctx, size_t done, size_t total, const char *name, enum rb_state state)
+{
+    struct progress *progress = ctx;
+    RB_BUF_AUTO text, line;
+    rb_buf_init(&text, 1024);
+    rb_buf_init(&line, 4096);
+    rb_buf_addf(&text, "%zu/%zu  ", done, total);
+    rb_text_escapes(&text, name);
+    rb_buf_addf(&text, "  %s", rb_state_name(state));
+    rb_buf_adds(&line, "\r");
+    rb_text_clip(&line, rb_buf_str(&text), progress->columns - 1);
+    rb_buf_adds(&line, "\033[K");
+    (void)fputs(rb_buf_str(&line), stderr);
+    (void)fflush(stderr);
+    progress->shown = true;
+}
+
+static void clear_progress(struct progress *progress)
+{
+    if (progress->shown)
+        (void)fputs("\r\033[K", stderr);
+    progress->shown = false;
+}
+
+/* ---- exit codes ---- */
+
+static int nagios_code(const size_t by_state[RB_STATE_COUNT])
+{
+    if (by_state[RB_STATE_FAIL] > 0)
+        return 2;
+    if (by_state[RB_STATE_UNKNOWN] + by_state[RB_STATE_STALE] + by_state[RB_STATE_PENDING] > 0)
+        return 3;
+    return by_state[RB_STATE_WARN] > 0 ? 1 : 0;
+}
+
+static int exit_code(const struct rb_view *view, const bool *chosen, const struct rb_cli_args *args)
+{
+    size_t by_state[RB_STATE_COUNT] = {0};
+    for (size_t i = 0; i < view->snapshot->count; i++) {
+        if (chosen[i])
+            by_state[rb_view_state(view, i)]++;
+    }
+    if (args->format == RB_CHECK_NAGIOS)
+        return nagios_code(by_state);
+    /* What did not run although it was chosen is not known to be good. */
+    size_t bad = by_state[RB_STATE_FAIL] + by_state[RB_STATE_UNKNOWN] + by_state[RB_STATE_STALE] + by_state[RB_STATE_PENDING];
+    return bad > 0 || (args->strict && by_state[RB_STATE_WARN] > 0) ? RB_EXIT_BAD : RB_EXIT_OK;
+}
+
+static int report(const struct rb_cli *cli, const struct rb_app_result *result)
+{
+    const struct rb_cli_args *args = cli->args;
+    struct rb_view view = rb_view_of(result->snapshot, rb_platform_host()->clock);
+    enum rb_check_format format = args->json ? RB_CHECK_JSON : (enum rb_check_format)args->format;
+    struct rb_text_style style = rb_cli_style(stdout, result->snapshot->plan->daemon.language);
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, RB_RENDER_MAX);
+    struct rb_error err = {0};
+    if (rb_render_check_report(&view, result->chosen, format, &style, &text, &err) < 0) {
+        rb_cli_error("%s", err.message);
+        return RB_EXIT_CANNOT;
+    }
+    if (text.len > 0 && rb_buf_str(&text)[text.len - 1] != '\n')
+        rb_buf_addc(&text, '\n');
+    return rb_cli_write(&text, exit_code(&view, result->chosen, args));
+}
+
+static int could_not_run(const struct rb_cli *cli, int rc, struct rb_diags *diags, const struct rb_error *err)
+{
+    struct rb_cli_loaded loaded = {.diags = *diags, .err = *err, .code = diags->count > 0 ? RB_EXIT_CONFIG : rb_cli_code_of(err)};
+    bool wrong_name = rc == RB_ENOTFOUND && diags->count == 0 && cli->args->words.count > 0;
+    int code = rb_cli_load_failed(&loaded);
+    /* Nagios shows what it gets on standard output, and code 3 means that nothing is known. */
+    if (cli->args->format == RB_CHECK_NAGIOS && !cli->args->json) {
+        (void)puts("RUNBOOKD UNKNOWN - the checks could not be run; see standard error");
+        return 3;
+    }
+    return wrong_name ? RB_EXIT_USAGE : code;
+}
+
+static int run(const struct rb_cli *cli)
+{
+    struct progress progress = {.columns = rb_cli_style(stderr, 0).columns};
+    const char *term = getenv("TERM");
+    bool with_progress = rb_cli_is_terminal(stderr) && term && strcmp(term, "dumb") != 0;
+    struct rb_app_check request = {.options = &cli->args->app,
+                                   .names = cli->args->words,
+                                   .phase = cli->args->phase,
+                                   .progress = with_progress ? show_progress : NULL,
+                                   .ctx = &progress};
+    struct rb_diags *diags = rb_arena_alloc(cli->arena, sizeof *diags);
+    if (!diags) {
+        rb_cli_error("out of memory");
+        return RB_EXIT_CANNOT;
+    }
+    rb_diags_init(diags, cli->arena);
+    struct rb_app_result result = {0};
+    struct rb_error err = {0};
+    int rc = rb_app_check(&request, cli->arena, diags, &result, &err);
+    clear_progress(&progress);
+    if (rc < 0)
+        return could_not_run(cli, rc, diags, &err);
+    int code = report(cli, &result);
+    rb_snapshot_unref(result.snapshot);
+    free(result.chosen);
+    return code;
+}
+
+const struct rb_cli_command rb_cli_cmd_check = {
+    .name = "check",
+    .args = "[NAME…]",
+    .doc = "Run the checks once and print what they say.",
+    .details = "Dependencies run first; results are raw (fail_after does not apply) and nothing is stored. Exit code 0: ok, warn or skip; "
+               "1: any fail, unknown or stale "
+               "(with --strict also warn); 2: could not run; 64: usage; 78: configuration. With --format nagios 0 to 3.",
+    .options = options,
+    .max_words = 4096,
+    .run = run,
+};

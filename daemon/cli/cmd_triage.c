@@ -1,0 +1,151 @@
+/* triage: a ranked diagnosis, from the daemon or, when there is none, from checks run here and now. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "runbook/base/text.h"
+
+#define MAX_AGE_NS        (INT64_C(5) * RB_NS_PER_S)
+#define ALONE_DEADLINE_MS 10000
+
+static int code_of_verdict(enum rb_verdict verdict)
+{
+    switch (verdict) {
+    case RB_VERDICT_HEALTHY:
+        return RB_EXIT_OK;
+    case RB_VERDICT_BLIND:
+        return RB_EXIT_CANNOT;
+    case RB_VERDICT_CAUSES:
+    case RB_VERDICT_UNDETERMINED:
+        break;
+    }
+    return RB_EXIT_BAD;
+}
+
+static int code_of_name(const char *name)
+{
+    if (name && strcmp(name, rb_verdict_name(RB_VERDICT_HEALTHY)) == 0)
+        return RB_EXIT_OK;
+    return name && strcmp(name, rb_verdict_name(RB_VERDICT_BLIND)) == 0 ? RB_EXIT_CANNOT : RB_EXIT_BAD;
+}
+
+/* ---- with a daemon ---- */
+
+static int print_daemons(const struct rb_cli *cli, const struct rb_client *client, json_t *take_report)
+{
+    int code = code_of_name(json_string_value(json_object_get(take_report, "verdict")));
+    if (cli->args->json)
+        return rb_cli_write_json(take_report, code);
+    json_decref(take_report);
+    RB_BUF_AUTO body, text;
+    rb_buf_init(&body, RB_RENDER_MAX);
+    rb_buf_init(&text, RB_RENDER_MAX);
+    long status = 0;
+    struct rb_error err = {0};
+    /* The round was made for the first request; this one only wants its words. */
+    int rc = rb_client_get(client, "/triage?fresh=0", "text/plain", &body, &status, &err);
+    if (rc == 0 && status != 200)
+        rc = rb_error_set(&err, RB_EPARSE, "the daemon answered /triage with status %ld", status);
+    if (rc < 0) {
+        rb_cli_error("%s", err.message);
+        return RB_EXIT_CANNOT;
+    }
+    rb_cli_add_lines(&text, rb_buf_str(&body), body.len);
+    return rb_cli_write(&text, code);
+}
+
+/* ---- without one ---- */
+
+static json_t *report_json(const struct rb_view *view, const struct rb_diagnosis *diagnosis, struct rb_error *err)
+{
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, RB_RENDER_MAX);
+    if (rb_render_triage_json(view, diagnosis, &text, err) < 0)
+        return NULL;
+    return json_loadb(rb_buf_str(&text), text.len, JSON_ALLOW_NUL, NULL);
+}
+
+static int print_alone(const struct rb_cli *cli, const struct rb_view *view, const struct rb_diagnosis *diagnosis)
+{
+    struct rb_error err = {0};
+    if (cli->args->json)
+        return rb_cli_write_json(report_json(view, diagnosis, &err), code_of_verdict(diagnosis->verdict));
+    struct rb_text_style style = rb_cli_style(stdout, view->snapshot->plan->daemon.language);
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, RB_RENDER_MAX);
+    rb_buf_adds(&text, "No daemon answers: the checks ran once, here and now.\n");
+    if (rb_render_triage_text(view, diagnosis, &style, &text, &err) < 0) {
+        rb_cli_error("%s", err.message);
+        return RB_EXIT_CANNOT;
+    }
+    return rb_cli_write(&text, code_of_verdict(diagnosis->verdict));
+}
+
+static int diagnose(const struct rb_cli *cli, const struct rb_app_result *result)
+{
+    struct rb_view view = rb_view_of(result->snapshot, rb_platform_host()->clock);
+    /* Everything that this round brought counts as fresh, however long the slowest check took. */
+    int64_t round_ns = isfinite(result->duration_s) ? (int64_t)(result->duration_s * (double)RB_NS_PER_S) : 0;
+    struct rb_diagnosis_options options = {.max_age_ns = MAX_AGE_NS + round_ns, .round_s = result->duration_s};
+    struct rb_diagnosis diagnosis = {0};
+    struct rb_error err = {0};
+    if (rb_diagnose(&view, &options, cli->arena, &diagnosis, &err) < 0) {
+        rb_cli_error("%s", err.message);
+        return RB_EXIT_CANNOT;
+    }
+    return print_alone(cli, &view, &diagnosis);
+}
+
+static int alone(const struct rb_cli *cli)
+{
+    struct rb_cli_loaded *loaded = rb_arena_alloc(cli->arena, sizeof *loaded);
+    if (!loaded) {
+        rb_cli_error("out of memory");
+        return RB_EXIT_CANNOT;
+    }
+    rb_diags_init(&loaded->diags, cli->arena);
+    struct rb_app_check request = {.options = &cli->args->app, .phase = -1, .triage_only = true, .deadline_ms = ALONE_DEADLINE_MS};
+    struct rb_app_result result = {0};
+    if (rb_app_check(&request, cli->arena, &loaded->diags, &result, &loaded->err) < 0) {
+        loaded->code = loaded->diags.count > 0 ? RB_EXIT_CONFIG : rb_cli_code_of(&loaded->err);
+        return rb_cli_load_failed(loaded);
+    }
+    int code = diagnose(cli, &result);
+    rb_snapshot_unref(result.snapshot);
+    free(result.chosen);
+    return code;
+}
+
+/* The daemon of another tree is no help here. */
+static bool serves_this_tree(const struct rb_client *client)
+{
+    json_t *status = NULL;
+    struct rb_error ignored;
+    if (rb_client_get_json(client, "/status", &status, &ignored) < 0)
+        return false;
+    bool same = rb_client_check_root(client, status);
+    json_decref(status);
+    return same;
+}
+
+static int run(const struct rb_cli *cli)
+{
+    struct rb_client client;
+    rb_client_find(cli, &client);
+    json_t *report = NULL;
+    struct rb_error err = {0};
+    if (serves_this_tree(&client) && rb_client_get_json(&client, "/triage", &report, &err) == 0)
+        return print_daemons(cli, &client, report);
+    return alone(cli);
+}
+
+const struct rb_cli_command rb_cli_cmd_triage = {
+    .name = "triage",
+    .args = "",
+    .doc = "Tell cause from symptom: a ranked diagnosis of what is wrong.",
+    .details = "Asks the daemon, which runs afresh what is older than five seconds; without a daemon the checks run once here, and the "
+               "first line says so. It changes "
+               "nothing: what to do is printed, never run. Exit code 0: healthy; 1: causes, or undetermined; 2: nothing could be observed.",
+    .run = run,
+};
