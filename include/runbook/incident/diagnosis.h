@@ -39,7 +39,7 @@ struct rb_diagnosis {
     struct rb_held *held; size_t held_count;    /* not fresh: older than max_age */
     const char **observer; size_t observer_count; /* what could not be seen, and why */
     const char **rollback; size_t rollback_count;
-    size_t fresh, total;                         /* checks with a result younger than max_age, of all that triage may run */
+    size_t fresh, total;                         /* checks with a result younger than max_age, of all but manual ones that never ran */
     double round_s;                              /* how long the round took; NaN: none was made */
 };
 struct rb_diagnosis_options { int64_t max_age_ns; double round_s; };
