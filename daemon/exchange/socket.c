@@ -66,6 +66,8 @@ static void fail(struct rb_socket *sock, enum rb_net_failure failure, const char
         .type = RB_EVENT_FAILED, .failure = failure, .detail = detail, .phases = &sock->phases, .remote_address = sock->remote};
     if (sock->probe.info.used)
         event.tls = &sock->probe.info;
+    event.data = rb_buf_str(&sock->in);
+    event.data_len = sock->in.len;
     emit(sock, &event);
 }
 
