@@ -10,13 +10,16 @@
 
 struct rb_server;
 struct rb_server_options {
-    struct rb_strings listen;         /* "127.0.0.1:9112", "[::1]:9112", "unix:/path"; EADDRNOTAVAIL for ::1 is a warning, EADDRINUSE fatal and names the holder */
-    struct rb_strings allowed_hosts;  /* besides listen addresses and localhost */
-    const char *control_socket;       /* path of control.sock in the state folder, or NULL */
-    const char *token;                /* bearer token, or NULL */
+    struct rb_strings
+        listen; /* "127.0.0.1:9112", "[::1]:9112", "unix:/path"; EADDRNOTAVAIL for ::1 is a warning, EADDRINUSE fatal and names the holder */
+    struct rb_strings allowed_hosts; /* besides listen addresses and localhost */
+    const char *control_socket;      /* path of control.sock in the state folder, or NULL */
+    const char *token;               /* bearer token, or NULL */
     const struct rb_platform *platform;
     struct rb_command_queue *queue;
-    bool use_poll;                    /* force the portable poll back end (tests) */
+    bool use_poll;               /* force the portable poll back end (tests) */
+    size_t connections_max;      /* 0: 512 */
+    int64_t request_deadline_ms; /* 0: 10,000; from the first byte's time to the complete request */
 };
 
 /* Binds every address and starts the thread. On RB_EBUSY the message says which process holds the port; no other port is tried. */

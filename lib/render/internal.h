@@ -14,7 +14,7 @@ void rb_render_message(struct rb_buf *out, enum rb_language language, enum rb_me
  * Strings keep valid UTF-8; control, bidi and invisible characters become \u escapes, invalid bytes U+FFFD. */
 void rb_jw_open(struct rb_buf *out, char bracket); /* '{' or '[' */
 void rb_jw_close(struct rb_buf *out, char bracket);
-void rb_jw_key(struct rb_buf *out, const char *key); /* a literal of ours */
+void rb_jw_key(struct rb_buf *out, const char *key);     /* a literal of ours */
 void rb_jw_string(struct rb_buf *out, const char *text); /* NULL: null */
 void rb_jw_number(struct rb_buf *out, double value);     /* not finite: null */
 void rb_jw_uint(struct rb_buf *out, uint64_t value);

@@ -1,6 +1,7 @@
 /* Problem details (RFC 9457) and the gzip form (RFC 1952) of any body.
  *
  * The title is the status' standard phrase (RFC 9110 section 15), so clients can show something sensible for types that they do not know. */
+#include <assert.h>
 #include <zlib.h>
 
 #include "internal.h"
@@ -55,7 +56,7 @@ int rb_render_problem(int status, const char *type, const char *detail, struct r
 }
 
 /* Level 1: a body is compressed at most once per snapshot and format, and local readers seldom ask for it. */
-int rb_render_gzip(const void *bytes, size_t len, struct rb_buf *out, struct rb_error *err)
+static int deflate_all(const void *bytes, size_t len, int flush, struct rb_buf *out, struct rb_error *err)
 {
     if (len > RB_RENDER_MAX)
         return rb_error_set(err, RB_ELIMIT, "gzip: body is larger than the limit of %u bytes", RB_RENDER_MAX);
@@ -66,15 +67,45 @@ int rb_render_gzip(const void *bytes, size_t len, struct rb_buf *out, struct rb_
     /* zlib's interface predates const: it never writes through next_in. */
     stream.next_in = (Bytef *)(uintptr_t)bytes;
     stream.avail_in = (uInt)len;
-    int state = Z_OK;
-    while (state == Z_OK) {
+    int state;
+    do {
         stream.next_out = chunk;
         stream.avail_out = sizeof chunk;
-        state = deflate(&stream, Z_FINISH);
+        state = deflate(&stream, flush);
         rb_buf_add(out, chunk, sizeof chunk - stream.avail_out);
-    }
+    } while (state == Z_OK && stream.avail_out == 0);
     (void)deflateEnd(&stream);
-    if (state != Z_STREAM_END)
+    bool complete = flush == Z_FINISH ? state == Z_STREAM_END : (state == Z_OK || state == Z_BUF_ERROR);
+    if (!complete)
         return rb_error_set(err, RB_ENOMEM, "gzip: compression failed (%d)", state);
     return rb_buf_check(out, "gzip body", err);
+}
+
+int rb_render_gzip(const void *bytes, size_t len, struct rb_buf *out, struct rb_error *err)
+{
+    return deflate_all(bytes, len, Z_FINISH, out, err);
+}
+
+int rb_render_gzip_open(const void *bytes, size_t len, struct rb_buf *out, uint32_t *out_crc, struct rb_error *err)
+{
+    *out_crc = (uint32_t)crc32(crc32(0, NULL, 0), bytes, (uInt)len);
+    return deflate_all(bytes, len, Z_SYNC_FLUSH, out, err); /* ends on a byte boundary, without the final block */
+}
+
+static void add_le(struct rb_buf *out, uint32_t value, unsigned bytes)
+{
+    for (unsigned i = 0; i < bytes; i++)
+        rb_buf_addc(out, (char)(value >> (8 * i) & 0xFF));
+}
+
+void rb_render_gzip_close(uint32_t crc, size_t plain_len, const void *tail, size_t tail_len, struct rb_buf *out)
+{
+    assert(tail_len <= 65535);
+    /* a final stored block (RFC 1951 3.2.4), then CRC-32 and length (RFC 1952 2.3.1) */
+    rb_buf_addc(out, 1);
+    add_le(out, (uint32_t)tail_len, 2);
+    add_le(out, (uint32_t)tail_len ^ 0xFFFF, 2);
+    rb_buf_add(out, tail, tail_len);
+    add_le(out, (uint32_t)crc32(crc, tail, (uInt)tail_len), 4);
+    add_le(out, (uint32_t)(plain_len + tail_len), 4);
 }

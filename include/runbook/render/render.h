@@ -20,6 +20,13 @@ void rb_render_metrics_tail(const struct rb_view *view, enum rb_metrics_format f
 /* gzip (RFC 1952). */
 int rb_render_gzip(const void *bytes, size_t len, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
 
+/* gzip for a body that is kept but whose end is made when it is served: `open` writes a member without its end and gives the CRC-32 so far; `close` appends the last
+ * block with `tail` (at most 65,535 bytes) and the trailer. Together they are one member: readers that stop after the first lose nothing. */
+int rb_render_gzip_open(const void *bytes, size_t len, struct rb_buf *out, uint32_t *out_crc, struct rb_error *err) RB_MUST_CHECK;
+void rb_render_gzip_close(uint32_t crc, size_t plain_len, const void *tail, size_t tail_len, struct rb_buf *out);
+/* The style sheet of every page that rb_render_*_html writes, for the Content-Security-Policy's digest. Static. */
+const char *rb_render_html_style(void);
+
 /* SPEC 9 shape of /status, and its form for people. */
 int rb_render_status_json(const struct rb_view *view, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
 struct rb_text_style { bool colour; size_t columns; enum rb_language language; };
