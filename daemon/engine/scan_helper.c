@@ -61,8 +61,8 @@ static const struct rb_kind *find_kind(const struct rb_kind_list *kinds, const c
 {
     for (size_t i = 0; i < kinds->count; i++) {
         const struct rb_kind *kind = rb_kind_of(kinds->items[i]);
-        if (strcmp(kind->schema.schema.name, name) == 0)
-            return kind->exec == RB_EXEC_SCAN ? kind : NULL;
+        if (kind->exec == RB_EXEC_SCAN && strcmp(kind->schema.schema.name, name) == 0)
+            return kind;
     }
     return NULL;
 }
@@ -78,10 +78,10 @@ static void collect_common_keys(struct helper *helper)
 }
 
 /* The kind's options from the order's node; NULL with the first diagnostic in the outcome when they do not parse. */
-static const void *parse_options(struct helper *helper, const struct rb_kind *kind, const struct scan_order *order,
+static const void *parse_options(struct helper *helper, const struct rb_schema *schema, const struct scan_order *order,
                                  struct rb_outcome *outcome)
 {
-    void *options = rb_arena_alloc(helper->arena, kind->schema.schema.size);
+    void *options = rb_arena_alloc(helper->arena, schema->size);
     struct rb_diags *diags = rb_arena_alloc(helper->arena, sizeof *diags);
     if (!options || !diags) {
         rb_outcome_set(outcome, RB_RESULT_UNKNOWN, "resource_limit", "the scan helper's memory is used up");
