@@ -56,15 +56,18 @@ int rb_error_prefix(struct rb_error *err, const char *fmt, ...)
 {
     if (!err)
         return RB_EINVAL;
-    char old[sizeof err->message];
-    memcpy(old, err->message, sizeof old);
+    char prefix[sizeof err->message];
     va_list args;
     va_start(args, fmt);
-    int written = vsnprintf(err->message, sizeof err->message, fmt, args);
+    int written = vsnprintf(prefix, sizeof prefix - 2, fmt, args);
     va_end(args);
-    if (written < 0)
-        written = 0;
-    size_t used = (size_t)written < sizeof err->message ? (size_t)written : sizeof err->message - 1;
-    (void)snprintf(err->message + used, sizeof err->message - used, ": %s", old);
+    size_t used = written < 0 ? 0 : strnlen(prefix, sizeof prefix - 3);
+    prefix[used++] = ':';
+    prefix[used++] = ' ';
+    size_t room = sizeof err->message - used - 1;
+    size_t kept = strnlen(err->message, room);
+    memmove(err->message + used, err->message, kept);
+    memcpy(err->message, prefix, used);
+    err->message[used + kept] = '\0';
     return err->code;
 }

@@ -559,8 +559,10 @@ static size_t plain_end(const struct scanner *s, const struct found_key *key, si
         size_t end = line_end(s, at);
         for (size_t i = at + 1; i < end; i++) {
             if (s->text[i] == '#' && is_blank(s->text[i - 1]))
-                return i - 1;
+                end = i;
         }
+        while (end > at && is_blank(s->text[end - 1]))
+            end--;
         return end;
     }
     bool in_query = key->before == '?' || key->before == '&';

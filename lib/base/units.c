@@ -166,7 +166,7 @@ int rb_size_parse(const char *text, int64_t *out_bytes, struct rb_error *err)
         return rb_error_set(err, RB_EINVAL, "\"%.*s\" is not a size: write a number and a unit, such as 512kB, 64MiB, 1.5GB", SHOWN, text);
     bool fits = read_digits(&p, &whole);
     bool fraction_ok = !fits || read_fraction(&p, &fraction);
-    if (fits && *p == ' ')
+    if (fits && p[0] == ' ' && p[1] != '\0')
         p++;
     int64_t unit = fits && fraction_ok ? size_unit_bytes(p) : 1;
     if (!fraction_ok || unit == 0)
