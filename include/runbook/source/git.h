@@ -25,6 +25,7 @@ struct rb_git_state {
     const char *lock_path;      /* an index.lock or HEAD.lock that stands, or NULL */
     int64_t lock_mtime_wall_ns;
     int64_t fetch_head_mtime_wall_ns; /* 0: never fetched */
+    int64_t clone_mtime_wall_ns;      /* of refs/remotes/origin/HEAD, which a clone writes; 0: none */
 };
 
 struct rb_git;

@@ -1,0 +1,283 @@
+/* Facts of a git repository through libgit2; nothing is ever written.
+ *
+ * libgit2 runs no hook, no external filter or diff, no fsmonitor (measured, RECIPES); we add: no index refresh, no fetch. Owner validation stays on.
+ * git_libgit2_init counts its callers by itself and is thread-safe: called at each open and never undone, so that no state of our own is needed. */
+#include "git_internal.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int git_fail(struct rb_error *err, int code, const char *what)
+{
+    const git_error *last = git_error_last();
+    return rb_error_set(err, code, "%s: %s", what, last && last->message ? last->message : "unknown error of libgit2");
+}
+
+/* Looks for a .git at or above `path` as git does. True with its folder in `path` (cut down in place) and its owner. */
+static bool find_marker(char *path, uid_t *out_owner)
+{
+    for (;;) {
+        char marker[PATH_MAX + 8];
+        struct stat st;
+        snprintf(marker, sizeof(marker), "%s/.git", path);
+        if (lstat(marker, &st) == 0) {
+            *out_owner = st.st_uid;
+            return true;
+        }
+        char *slash = strrchr(path, '/');
+        if (!slash || slash == path)
+            return false;
+        *slash = '\0';
+    }
+}
+
+/* libgit2 gives one code for "no repository" and for "somebody else's": told apart by the owner of what stands there. */
+static int explain_open(const char *root, int rc, struct rb_error *err)
+{
+    char path[PATH_MAX];
+    uid_t owner = 0;
+    struct stat st;
+    if (!realpath(root, path))
+        return rb_error_sys(err, errno, "cannot look at %s", root);
+    if (rc == GIT_ENOTFOUND && !find_marker(path, &owner))
+        return rb_error_set(err, RB_ENOTFOUND, "no git repository at or above %s", root);
+    if (owner == geteuid() && lstat(path, &st) == 0)
+        owner = st.st_uid;
+    if (owner != geteuid() || rc == GIT_EOWNER)
+        return rb_error_set(err, RB_EPERM,
+                            "the repository %s belongs to another user (uid %u): run as that user, or allow it with: git config --global "
+                            "--add safe.directory '%s'",
+                            path, (unsigned)owner, path);
+    return git_fail(err, RB_ESYS, "cannot open the git repository");
+}
+
+int rb_git_open(const char *root, struct rb_git **out, struct rb_error *err)
+{
+    if (git_libgit2_init() < 0)
+        return rb_error_set(err, RB_ENOMEM, "libgit2 could not be initialised");
+    struct rb_git *git = calloc(1, sizeof(*git));
+    if (!git)
+        return rb_error_set(err, RB_ENOMEM, "out of memory");
+    int rc = git_repository_open_ext(&git->repo, root, 0, NULL);
+    if (rc < 0) {
+        free(git);
+        return explain_open(root, rc, err);
+    }
+    *out = git;
+    return 0;
+}
+
+void rb_git_close(struct rb_git *git)
+{
+    if (!git)
+        return;
+    git_repository_free(git->repo);
+    free(git);
+}
+
+const char *rb_git_workdir(const struct rb_git *git)
+{
+    return git_repository_workdir(git->repo);
+}
+
+const char *rb_git_dir(const struct rb_git *git)
+{
+    return git_repository_path(git->repo);
+}
+
+int git_prefix(struct rb_git *git, const char *root, struct rb_arena *arena, const char **out_prefix, struct rb_error *err)
+{
+    char top[PATH_MAX], here[PATH_MAX];
+    const char *workdir = rb_git_workdir(git);
+    if (!workdir || !realpath(workdir, top) || !realpath(root, here))
+        return rb_error_sys(err, errno, "cannot resolve %s", root);
+    size_t len = strcmp(top, "/") == 0 ? 0 : strlen(top);
+    if (strncmp(here, top, len) != 0 || (here[len] != '/' && here[len] != '\0'))
+        return rb_error_set(err, RB_EINVAL, "%s lies outside of the work tree %s", root, top);
+    const char *below = here + len + (here[len] == '/');
+    *out_prefix = *below ? rb_arena_printf(arena, "%s/", below) : "";
+    return *out_prefix ? 0 : rb_error_set(err, RB_ENOMEM, "out of memory");
+}
+
+static void fill_branch(struct rb_git *git, struct rb_arena *arena, struct rb_git_head *out)
+{
+    static const char heads[] = "refs/heads/";
+    git_reference *head = NULL;
+    if (git_reference_lookup(&head, git->repo, "HEAD") == 0 && git_reference_type(head) == GIT_REFERENCE_SYMBOLIC) {
+        const char *target = git_reference_symbolic_target(head);
+        bool branch = strncmp(target, heads, sizeof(heads) - 1) == 0;
+        out->branch = rb_arena_strdup(arena, branch ? target + sizeof(heads) - 1 : target);
+    } else {
+        out->detached = true;
+    }
+    git_reference_free(head);
+}
+
+int rb_git_head(struct rb_git *git, struct rb_arena *arena, struct rb_git_head *out, struct rb_error *err)
+{
+    *out = (struct rb_git_head){.subject = ""};
+    fill_branch(git, arena, out);
+    git_oid id;
+    int rc = git_reference_name_to_id(&id, git->repo, "HEAD");
+    if (rc == GIT_ENOTFOUND || rc == GIT_EUNBORNBRANCH) {
+        out->unborn = true;
+        return 0;
+    }
+    git_commit *commit = NULL;
+    if (rc < 0 || git_commit_lookup(&commit, git->repo, &id) < 0)
+        return git_fail(err, RB_ESYS, "cannot read HEAD");
+    git_oid_tostr(out->commit, sizeof(out->commit), &id);
+    const char *summary = git_commit_summary(commit);
+    out->subject = rb_arena_strdup(arena, summary ? summary : "");
+    out->commit_wall_ns = (int64_t)git_commit_time(commit) * 1000000000;
+    git_commit_free(commit);
+    return out->subject ? 0 : rb_error_set(err, RB_ENOMEM, "out of memory");
+}
+
+int rb_git_tracking(struct rb_git *git, struct rb_arena *arena, struct rb_git_tracking *out, struct rb_error *err)
+{
+    *out = (struct rb_git_tracking){0};
+    git_reference *head = NULL, *upstream = NULL;
+    int rc = git_repository_head(&head, git->repo);
+    if (rc == GIT_EUNBORNBRANCH || rc == GIT_ENOTFOUND)
+        return 0;
+    if (rc < 0)
+        return git_fail(err, RB_ESYS, "cannot read HEAD");
+    int code = 0;
+    rc = git_reference_is_branch(head) ? git_branch_upstream(&upstream, head) : GIT_ENOTFOUND;
+    if (rc == 0) {
+        out->has_upstream = true;
+        out->upstream = rb_arena_strdup(arena, git_reference_shorthand(upstream));
+        const git_oid *local = git_reference_target(head), *remote = git_reference_target(upstream);
+        if (local && remote && git_graph_ahead_behind(&out->ahead, &out->behind, git->repo, local, remote) == 0)
+            out->counted = true; /* a shallow clone may lack the common ancestor */
+    } else if (rc != GIT_ENOTFOUND) {
+        code = git_fail(err, RB_ESYS, "cannot read the upstream of the branch");
+    }
+    git_reference_free(upstream);
+    git_reference_free(head);
+    return code;
+}
+
+static const char *operation_name(git_repository *repo)
+{
+    switch (git_repository_state(repo)) {
+    case GIT_REPOSITORY_STATE_MERGE:
+        return "merge";
+    case GIT_REPOSITORY_STATE_REVERT:
+    case GIT_REPOSITORY_STATE_REVERT_SEQUENCE:
+        return "revert";
+    case GIT_REPOSITORY_STATE_CHERRYPICK:
+    case GIT_REPOSITORY_STATE_CHERRYPICK_SEQUENCE:
+        return "cherry-pick";
+    case GIT_REPOSITORY_STATE_BISECT:
+        return "bisect";
+    case GIT_REPOSITORY_STATE_REBASE:
+    case GIT_REPOSITORY_STATE_REBASE_INTERACTIVE:
+    case GIT_REPOSITORY_STATE_REBASE_MERGE:
+        return "rebase";
+    case GIT_REPOSITORY_STATE_APPLY_MAILBOX:
+    case GIT_REPOSITORY_STATE_APPLY_MAILBOX_OR_REBASE:
+        return "am";
+    default:
+        return NULL;
+    }
+}
+
+/* Time of change of a file of the git folder, or 0; *out_path gets its path when it stands. */
+static int64_t mtime_in(const char *dir, const char *name, struct rb_arena *arena, const char **out_path)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    int len = snprintf(path, sizeof(path), "%s%s", dir, name);
+    if (len < 0 || (size_t)len >= sizeof(path) || lstat(path, &st) != 0)
+        return 0;
+    if (out_path)
+        *out_path = rb_arena_strdup(arena, path);
+    return rb_stat_mtime_ns(&st);
+}
+
+int rb_git_state(struct rb_git *git, struct rb_arena *arena, struct rb_git_state *out, struct rb_error *err)
+{
+    const char *dir = git_repository_path(git->repo), *common = git_repository_commondir(git->repo);
+    *out = (struct rb_git_state){.operation = operation_name(git->repo),
+                                 .shallow = git_repository_is_shallow(git->repo) == 1,
+                                 .bare = git_repository_is_bare(git->repo) == 1};
+    static const char *const locks[] = {"index.lock", "HEAD.lock", NULL};
+    for (size_t i = 0; locks[i]; i++) {
+        const char *path = NULL;
+        int64_t mtime = mtime_in(dir, locks[i], arena, &path);
+        if (path && (!out->lock_path || mtime < out->lock_mtime_wall_ns)) {
+            out->lock_path = path;
+            out->lock_mtime_wall_ns = mtime;
+        }
+    }
+    int64_t own = mtime_in(dir, "FETCH_HEAD", arena, NULL), shared = mtime_in(common, "FETCH_HEAD", arena, NULL);
+    out->fetch_head_mtime_wall_ns = own > shared ? own : shared;
+    out->clone_mtime_wall_ns = mtime_in(common, "refs/remotes/origin/HEAD", arena, NULL);
+    if (rb_arena_failed(arena))
+        return rb_error_set(err, RB_ENOMEM, "out of memory");
+    return 0;
+}
+
+int rb_git_has_tag(struct rb_git *git, const char *tag, bool *out, struct rb_error *err)
+{
+    char name[512];
+    git_oid id;
+    int len = snprintf(name, sizeof(name), "refs/tags/%s", tag);
+    if (len < 0 || (size_t)len >= sizeof(name))
+        return rb_error_set(err, RB_EINVAL, "the tag's name is too long");
+    int rc = git_reference_name_to_id(&id, git->repo, name);
+    if (rc < 0 && rc != GIT_ENOTFOUND && rc != GIT_EINVALIDSPEC)
+        return git_fail(err, RB_ESYS, "cannot read the tags");
+    *out = rc == 0;
+    return 0;
+}
+
+int rb_git_is_ignored(struct rb_git *git, const char *path, bool *out, struct rb_error *err)
+{
+    int ignored = 0;
+    if (git_ignore_path_is_ignored(&ignored, git->repo, path) < 0)
+        return git_fail(err, RB_ESYS, "cannot read the ignore rules");
+    *out = ignored != 0;
+    return 0;
+}
+
+int rb_git_remote_head(struct rb_git *git, const char *remote, const char *branch, char out_commit[41], struct rb_error *err)
+{
+    char name[512];
+    int len = snprintf(name, sizeof(name), "refs/heads/%s", branch);
+    if (len < 0 || (size_t)len >= sizeof(name))
+        return rb_error_set(err, RB_EINVAL, "the branch's name is too long");
+    git_remote *handle = NULL;
+    const git_remote_head **heads = NULL;
+    size_t count = 0;
+    int code = 0;
+    if (git_remote_lookup(&handle, git->repo, remote) < 0)
+        return git_fail(err, RB_ENOTFOUND, "no such remote");
+    if (git_remote_connect(handle, GIT_DIRECTION_FETCH, NULL, NULL, NULL) < 0 || git_remote_ls(&heads, &count, handle) < 0)
+        code = git_fail(err, RB_ESYS, "the remote cannot be reached");
+    size_t at = 0;
+    while (code == 0 && at < count && strcmp(heads[at]->name, name) != 0)
+        at++;
+    if (code == 0 && at == count)
+        code = rb_error_set(err, RB_ENOTFOUND, "the remote has no branch %s", branch);
+    if (code == 0)
+        git_oid_tostr(out_commit, 41, &heads[at]->oid);
+    git_remote_disconnect(handle);
+    git_remote_free(handle);
+    return code;
+}
+
+bool rb_git_has_commit(struct rb_git *git, const char *commit)
+{
+    git_oid id;
+    git_commit *found = NULL;
+    bool has = git_oid_fromstr(&id, commit) == 0 && git_commit_lookup(&found, git->repo, &id) == 0;
+    git_commit_free(found);
+    return has;
+}
