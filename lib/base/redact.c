@@ -281,11 +281,19 @@ static bool starts_with(const struct scanner *s, size_t at, const char *prefix)
     return at <= s->len && s->len - at >= len && memcmp(s->text + at, prefix, len) == 0;
 }
 
+/* The first `c` on the line, or the line's end. Looks no further than the answer, so that a long line is not searched once per key. */
+static size_t find_in_line(const struct scanner *s, size_t at, char c)
+{
+    size_t i = at;
+    while (i < s->len && s->text[i] != c && s->text[i] != '\n')
+        i++;
+    bool at_end = i == s->len || s->text[i] == '\n';
+    return at_end && i > at && s->text[i - 1] == '\r' ? i - 1 : i;
+}
+
 static size_t line_end(const struct scanner *s, size_t at)
 {
-    const char *end = memchr(s->text + at, '\n', s->len - at);
-    size_t stop = end ? (size_t)(end - s->text) : s->len;
-    return stop > at && s->text[stop - 1] == '\r' ? stop - 1 : stop;
+    return find_in_line(s, at, '\n');
 }
 
 static size_t skip_blanks(const struct scanner *s, size_t at)
@@ -373,19 +381,17 @@ static bool quoted_value(const struct scanner *s, size_t at, struct value *out)
     char quote = peek(s, at + escaped);
     if (!is_quote(quote))
         return false;
-    out->start = at + escaped + 1;
-    out->end = line_end(s, out->start);
-    for (size_t i = out->start; i < out->end; i++) {
-        bool backslash = s->text[i] == '\\' && i + 1 < out->end;
-        if (backslash && escaped && s->text[i + 1] == quote) {
-            out->end = i;
+    size_t i = at + escaped + 1;
+    out->start = i;
+    for (; i < s->len && s->text[i] != '\n'; i++) {
+        bool backslash = s->text[i] == '\\' && i + 1 < s->len && s->text[i + 1] != '\n';
+        if (s->text[i] == quote && !escaped)
             break;
-        }
-        if (backslash)
-            i++;
-        else if (s->text[i] == quote && !escaped)
-            out->end = i;
+        if (backslash && escaped && s->text[i + 1] == quote)
+            break;
+        i += backslash;
     }
+    out->end = i;
     return true;
 }
 
@@ -436,7 +442,8 @@ static bool is_block_mark(const struct scanner *s, size_t at)
     at++;
     while (is_digit(peek(s, at)) || peek(s, at) == '+' || peek(s, at) == '-')
         at++;
-    return skip_blanks(s, at) == line_end(s, at);
+    at = skip_blanks(s, at);
+    return at == s->len || peek(s, at) == '\n' || peek(s, at) == '\r';
 }
 
 /* Values that cannot be secrets. `counts`: the key is a plural or a verdict, so numbers pass. */
@@ -532,27 +539,21 @@ static size_t skip_scheme(const struct scanner *s, size_t at, size_t end)
 
 static size_t header_end(const struct scanner *s, const struct found_key *key, size_t at)
 {
-    size_t end = line_end(s, at);
-    if (!is_quote(key->before))
-        return end;
     /* -H 'Authorization: …': the quote that opened before the key closes the value. */
-    const char *close = memchr(s->text + at, key->before, end - at);
-    return close ? (size_t)(close - s->text) : end;
+    return find_in_line(s, at, is_quote(key->before) ? key->before : '\n');
 }
 
 static size_t plain_end(const struct scanner *s, const struct found_key *key, size_t at, char sep)
 {
-    if (sep == '>') {
-        const char *tag = memchr(s->text + at, '<', line_end(s, at) - at);
-        return tag ? (size_t)(tag - s->text) : line_end(s, at);
-    }
+    if (sep == '>')
+        return find_in_line(s, at, '<');
     if (key->header && sep == ':')
         return header_end(s, key, at);
     if (sep == ':' && is_block_mark(s, at))
         return block_end(s, at);
     if (peek(s, at) == '[') {
-        const char *close = memchr(s->text + at, ']', line_end(s, at) - at);
-        return close ? (size_t)(close - s->text) + 1 : line_end(s, at);
+        size_t close = find_in_line(s, at, ']');
+        return close + (peek(s, close) == ']');
     }
     /* "key: several words" at the start of a line is YAML or a header; a comment behind it stays. */
     if (sep == ':' && !key->quote && key->at_line_start) {
