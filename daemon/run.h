@@ -60,7 +60,7 @@ struct rb_child_start {
     int64_t deadline_ns;       /* elapsed clock */
     uint64_t memory_limit_bytes; /* RLIMIT_AS; 0: none */
     int niceness;              /* 0: as the daemon */
-    void (*done)(void *arg, const struct rb_child_result *result, int64_t peak_resident_bytes); /* result borrowed for the call; the peak is -1: libev reaps without it, the scan helper tells its own */
+    void (*done)(void *arg, const struct rb_child_result *result, int64_t peak_resident_bytes); /* result borrowed for the call, NULL: given up because the daemon stops; the peak is -1: libev reaps without it, the scan helper tells its own */
     void *arg;
 };
 struct rb_child_process *rb_child_process_start(struct rb_children *children, const struct rb_child_start *start, struct rb_error *err);

@@ -513,9 +513,8 @@ void child_processes_cancel(struct rb_children *children)
     for (struct rb_child_process *process = children->first; process; process = process->next) {
         if (process->stage == STAGE_REPORTED)
             continue;
-        struct rb_child_result result = {.end = RB_CHILD_CANCELLED, .out = "", .err = ""};
         process->stage = STAGE_REPORTED;
-        process->done(process->arg, &result, -1);
+        process->done(process->arg, NULL, -1);
     }
 }
 

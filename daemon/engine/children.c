@@ -49,7 +49,7 @@ static void conclude(struct rb_run *run, const struct rb_child_result *result)
 static void on_done(void *arg, const struct rb_child_result *result, int64_t peak_resident_bytes RB_UNUSED)
 {
     struct rb_run *run = arg;
-    if (result->end == RB_CHILD_CANCELLED) {
+    if (!result) {
         finish(run, RB_RESULT_UNKNOWN, "cancelled", "given up: the daemon stops");
         return;
     }

@@ -249,10 +249,12 @@ static void deliver_batch(struct rb_scans *scans, const struct rb_child_result *
 static void on_helper_done(void *arg, const struct rb_child_result *result, int64_t peak_resident_bytes RB_UNUSED)
 {
     struct rb_scans *scans = arg;
-    scans->stats.last_duration_s = result->duration_s;
-    if (result->end == RB_CHILD_CANCELLED)
+    if (!result) {
         fail_batch(scans, "cancelled", "given up: the daemon stops");
-    else if (result->end != RB_CHILD_EXITED || result->code != 0)
+        return;
+    }
+    scans->stats.last_duration_s = result->duration_s;
+    if (result->end != RB_CHILD_EXITED || result->code != 0)
         on_death(scans, result);
     else if (result->truncated)
         fail_batch(scans, "resource_limit", "the scan helper reported more than the daemon takes");

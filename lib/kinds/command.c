@@ -321,7 +321,6 @@ static void judge_end(const struct rb_check_ctx *ctx, const struct rb_child_resu
                        result->program, strerror(result->code));
         break;
     case RB_CHILD_SPAWN_FAILED:
-    case RB_CHILD_CANCELLED:
         rb_outcome_set(out, RB_RESULT_UNKNOWN, "not_started", "%s could not be started: %s; look at its working folder and the limits",
                        result->program, strerror(result->code));
         break;

@@ -69,8 +69,7 @@ struct rb_child_spec {
     const char *cwd;           /* relative to root, or NULL: root */
     size_t output_cap;         /* bytes kept of stdout and of stderr each: first and last half, a mark between */
 };
-enum rb_child_end { RB_CHILD_EXITED, RB_CHILD_SIGNALED, RB_CHILD_TIMEOUT, RB_CHILD_NOT_FOUND, RB_CHILD_NOT_EXECUTABLE, RB_CHILD_SPAWN_FAILED,
-                    RB_CHILD_CANCELLED /* the daemon stops; the engine keeps it from judge() */ };
+enum rb_child_end { RB_CHILD_EXITED, RB_CHILD_SIGNALED, RB_CHILD_TIMEOUT, RB_CHILD_NOT_FOUND, RB_CHILD_NOT_EXECUTABLE, RB_CHILD_SPAWN_FAILED };
 struct rb_child_result {
     enum rb_child_end end;
     int code;                  /* exit code, signal number or errno */
