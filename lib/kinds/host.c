@@ -338,7 +338,7 @@ static void check_disk(const struct rb_check_ctx *ctx, const struct disk_options
     struct rb_error err = {0};
     if (ctx->platform->disk_info(ctx->arena, path, &info, &err) == 0)
         measured_disk(disk, &info, out, summary);
-    else if (err.code == RB_ENOTFOUND)
+    else if (err.code == RB_ENOTFOUND && err.saved_errno != 0)
         rb_outcome_raise(out, RB_RESULT_FAIL, "path_missing", "%s does not exist", disk->path);
     else
         report_error(out, disk->path, &err);
