@@ -45,4 +45,8 @@ void rb_render_check_object(struct rb_buf *out, const struct rb_view *view, size
 void rb_render_summary_object(struct rb_buf *out, const struct rb_view *view);
 void rb_render_safety_object(struct rb_buf *out, const struct rb_view *view);
 
+/* ---- status_text.c: the table of the chosen checks (NULL: all) with its summary line */
+int rb_render_table_text(const struct rb_view *view, const bool *chosen, const struct rb_text_style *style, struct rb_buf *out,
+                         struct rb_error *err) RB_MUST_CHECK;
+
 #endif

@@ -1,0 +1,196 @@
+/* The sentences of the triage report, in both languages: one function a line, used by the text and the HTML form. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "triage.h"
+
+#define HELD_SHOWN 3u
+
+static const char *number(char out[24], size_t value)
+{
+    (void)snprintf(out, 24, "%zu", value);
+    return out;
+}
+
+void rb_triage_header(const struct rb_triage *t, struct rb_buf *out)
+{
+    const struct rb_snapshot *snapshot = t->view->snapshot;
+    char time[RB_TIME_TEXT];
+    rb_buf_addf(out, "runbookd triage  %s  host %s", rb_time_human(time, t->view->wall_ns), snapshot->host ? snapshot->host : "?");
+    if (!snapshot->repo.branch && !snapshot->repo.commit)
+        return;
+    const char *root = snapshot->plan->daemon.root;
+    const char *slash = root ? strrchr(root, '/') : NULL;
+    rb_buf_addf(out, "  repo %s %s@%.8s, %s", slash ? slash + 1 : "?", snapshot->repo.branch ? snapshot->repo.branch : "(detached)",
+                snapshot->repo.commit ? snapshot->repo.commit : "?",
+                snapshot->repo.worktree ? snapshot->repo.worktree : rb_message(t->language, RB_MSG_FILES_UNKNOWN));
+}
+
+static void verdict_causes(const struct rb_triage *t, struct rb_buf *out)
+{
+    size_t failing = t->diagnosis->cause_count;
+    for (size_t i = 0; i < t->diagnosis->cause_count; i++)
+        failing += t->diagnosis->causes[i].explains_count;
+    char checks[24], causes[24];
+    if (t->diagnosis->cause_count != 1)
+        RB_SAY(out, t->language, CAUSES_MANY, number(checks, failing), number(causes, t->diagnosis->cause_count));
+    else if (failing == 1)
+        RB_SAY(out, t->language, CAUSES_ONE_ONE, NULL);
+    else
+        RB_SAY(out, t->language, CAUSES_ONE, number(checks, failing));
+}
+
+void rb_triage_verdict(const struct rb_triage *t, struct rb_buf *out)
+{
+    const struct rb_diagnosis *diagnosis = t->diagnosis;
+    struct rb_summary summary = rb_view_summary(t->view);
+    char a[24], b[24];
+    switch (diagnosis->verdict) {
+    case RB_VERDICT_HEALTHY:
+        RB_SAY(out, t->language, HEALTHY_DETAIL, number(a, summary.by_state[RB_STATE_OK]), number(b, t->view->snapshot->count));
+        break;
+    case RB_VERDICT_CAUSES:
+        verdict_causes(t, out);
+        break;
+    case RB_VERDICT_UNDETERMINED:
+        RB_SAY(out, t->language, UNDETERMINED_VERDICT, NULL);
+        break;
+    case RB_VERDICT_BLIND:
+        RB_SAY(out, t->language, BLIND_VERDICT, NULL);
+        return;
+    }
+    rb_buf_addc(out, ' ');
+    if (diagnosis->not_linked_count == 0)
+        RB_SAY(out, t->language, WARNINGS_NONE, NULL);
+    else if (diagnosis->not_linked_count == 1)
+        RB_SAY(out, t->language, WARNINGS_ONE, NULL);
+    else
+        RB_SAY(out, t->language, WARNINGS_MANY, number(a, diagnosis->not_linked_count));
+    rb_buf_addc(out, ' ');
+    size_t open = diagnosis->undetermined_count;
+    if (open)
+        RB_SAY(out, t->language, OPEN_SOME, number(a, open));
+    else if (diagnosis->observer_count == 0)
+        RB_SAY(out, t->language, OPEN_NONE, NULL);
+}
+
+void rb_triage_safety(const struct rb_triage *t, struct rb_buf *out)
+{
+    static const enum rb_message texts[RB_SAFETY_COUNT] = {RB_MSG_SAFETY_NONE, RB_MSG_SAFETY_HELD, RB_MSG_SAFETY_UNKNOWN,
+                                                           RB_MSG_SAFETY_VIOLATED};
+    const struct rb_snapshot *snapshot = t->view->snapshot;
+    enum rb_safety safety = rb_view_safety(t->view);
+    const char *title = snapshot->plan->daemon.safety_title;
+    bool ours = !title || !title[0] || strcmp(title, rb_message(RB_LANGUAGE_EN, RB_MSG_SAFETY_TITLE)) == 0;
+    if (ours)
+        title = rb_message(t->language, safety == RB_SAFETY_HELD ? RB_MSG_SAFETY_STILL : RB_MSG_SAFETY_TITLE);
+    rb_render_message(out, t->language, texts[safety], (const char *const[]){title, NULL});
+    if (safety == RB_SAFETY_NONE || snapshot->safety_evidence_count == 0)
+        return;
+    rb_buf_adds(out, " (");
+    for (size_t i = 0; i < snapshot->safety_evidence_count; i++)
+        rb_buf_addf(out, "%s%s", i ? "; " : "", snapshot->safety_evidence[i]);
+    rb_buf_addc(out, ')');
+}
+
+static void add_held(const struct rb_triage *t, struct rb_buf *out)
+{
+    const struct rb_diagnosis *diagnosis = t->diagnosis;
+    RB_BUF_AUTO list, age;
+    rb_buf_init(&list, 65536);
+    rb_buf_init(&age, 64);
+    for (size_t i = 0; i < diagnosis->held_count && i < HELD_SHOWN; i++) {
+        rb_buf_addf(&list, "%s%s, ", i ? "; " : "", rb_render_check_name(t->view, diagnosis->held[i].check));
+        rb_buf_reset(&age);
+        rb_render_duration(&age, diagnosis->held[i].age_s);
+        if (isfinite(diagnosis->held[i].age_s))
+            RB_SAY(&list, t->language, OLD, rb_buf_str(&age));
+        else
+            rb_buf_adds(&list, rb_message(t->language, RB_MSG_NEVER_RAN));
+    }
+    char rest[24];
+    if (diagnosis->held_count > HELD_SHOWN) {
+        rb_buf_addc(&list, ' ');
+        RB_SAY(&list, t->language, AND_MORE, number(rest, diagnosis->held_count - HELD_SHOWN));
+    }
+    RB_SAY(out, t->language, DATA_HELD, rb_buf_str(&list));
+}
+
+void rb_triage_data(const struct rb_triage *t, struct rb_buf *out)
+{
+    char a[24], b[24];
+    RB_SAY(out, t->language, DATA_FRESH, number(a, t->diagnosis->fresh), number(b, t->diagnosis->total));
+    if (isfinite(t->diagnosis->round_s)) {
+        char seconds[32];
+        (void)snprintf(seconds, sizeof seconds, "%.1f", t->diagnosis->round_s);
+        RB_SAY(out, t->language, DATA_IN, seconds);
+    }
+    if (t->diagnosis->held_count)
+        add_held(t, out);
+    rb_buf_addc(out, '.');
+}
+
+void rb_triage_last(const struct rb_triage *t, struct rb_buf *out)
+{
+    const struct rb_snapshot *snapshot = t->view->snapshot;
+    if (snapshot->timeline_count == 0) {
+        rb_buf_adds(out, rb_message(t->language, RB_MSG_LAST_NONE));
+        return;
+    }
+    const struct rb_event_entry *entry = snapshot->timeline[snapshot->timeline_count - 1];
+    char time[RB_TIME_TEXT];
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, 16384);
+    rb_buf_addf(&text, "%s%s%s", entry->check ? entry->check : "", entry->check ? ": " : "", entry->text ? entry->text : "");
+    RB_SAY(out, t->language, LAST_EVENT, rb_time_human(time, entry->wall_ns), rb_buf_str(&text));
+}
+
+void rb_triage_cause_title(const struct rb_triage *t, size_t rank, struct rb_buf *out)
+{
+    static const enum rb_message names[] = {RB_MSG_CONFIDENCE_HIGH, RB_MSG_CONFIDENCE_MEDIUM, RB_MSG_CONFIDENCE_LOW};
+    const struct rb_cause *cause = &t->diagnosis->causes[rank];
+    rb_buf_addf(out, "%zu. %s [%s]  %s", rank + 1, rb_message(t->language, RB_MSG_CAUSE), rb_message(t->language, names[cause->confidence]),
+                cause->title ? cause->title : rb_render_check_name(t->view, cause->check));
+    if (cause->since_wall_ns == 0)
+        return;
+    RB_BUF_AUTO since;
+    rb_buf_init(&since, 128);
+    rb_render_since(&since, t->view, cause->since_wall_ns);
+    rb_buf_adds(&since, " (");
+    rb_render_duration(&since, (double)(t->view->wall_ns - cause->since_wall_ns) / 1e9);
+    rb_buf_addc(&since, ')');
+    rb_buf_adds(out, "; ");
+    RB_SAY(out, t->language, SINCE, rb_buf_str(&since));
+}
+
+void rb_triage_cause_check(const struct rb_triage *t, const struct rb_cause *cause, struct rb_buf *out)
+{
+    const struct rb_snapshot *snapshot = t->view->snapshot;
+    if (cause->check >= snapshot->count)
+        return;
+    const struct rb_record *record = snapshot->records[cause->check];
+    rb_buf_addf(out, "%s (%s); ", snapshot->plan->checks[cause->check].name,
+                rb_severity_name(snapshot->plan->checks[cause->check].severity));
+    RB_BUF_AUTO since;
+    rb_buf_init(&since, 64);
+    rb_render_since(&since, t->view, cause->last_ok_wall_ns);
+    if (cause->last_ok_wall_ns)
+        RB_SAY(out, t->language, LAST_OK, rb_buf_str(&since));
+    else
+        rb_buf_adds(out, rb_message(t->language, RB_MSG_NEVER_OK));
+    if (record->streak_needed && record->streak) {
+        char a[24], b[24];
+        rb_buf_adds(out, "; ");
+        RB_SAY(out, t->language, STREAK, number(a, record->streak), number(b, record->streak_needed));
+    }
+}
+
+const char *rb_triage_runbook(const struct rb_triage *t)
+{
+    for (size_t i = 0; i < t->diagnosis->cause_count; i++) {
+        if (t->diagnosis->causes[i].runbook)
+            return t->diagnosis->causes[i].runbook;
+    }
+    return NULL;
+}

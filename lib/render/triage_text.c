@@ -1,0 +1,394 @@
+/* The triage report for a terminal, in the shape of SPEC 8: at most 60 lines of at most 100 columns, whatever is in it.
+ *
+ * How the bound is kept: every line leaves through `line`, which escapes and clips it; the end of the report (what to do, runbook, record) is written
+ * first and counted, because it must never be cut off; the causes get the lines that are left, in full while they fit, then in two lines each, then as a
+ * number. Commands are printed as comments: pasting the whole report runs nothing. */
+#include <string.h>
+
+#include "triage.h"
+
+#define MAX_LINES      60u
+#define MAX_COLUMNS    100u
+#define SCRATCH        ((size_t)256 * 1024)
+#define LIST_SHOWN     4u
+#define TODO_SHOWN     6u
+#define DIFF_LINES     4u
+#define SECTION_COLUMN 10u
+
+struct paper {
+    const struct rb_triage *t;
+    struct rb_buf *out;
+    size_t columns;
+    size_t lines;
+};
+
+static void line(struct paper *p, const char *text)
+{
+    RB_BUF_AUTO safe;
+    rb_buf_init(&safe, SCRATCH);
+    rb_text_escapes(&safe, text);
+    rb_text_clip(p->out, rb_buf_str(&safe), p->columns);
+    rb_buf_addc(p->out, '\n');
+    p->lines++;
+}
+
+static void blank(struct paper *p)
+{
+    rb_buf_addc(p->out, '\n');
+    p->lines++;
+}
+
+static void pad_to(struct rb_buf *out, const char *text, size_t column)
+{
+    rb_buf_adds(out, text);
+    size_t used = rb_text_columns(text, strlen(text));
+    do
+        rb_buf_addc(out, ' ');
+    while (++used < column);
+}
+
+/* "VERDICT  text": the text from one column on, also in German. */
+static void section(struct paper *p, enum rb_message label, const char *text)
+{
+    RB_BUF_AUTO whole;
+    rb_buf_init(&whole, SCRATCH);
+    size_t column = p->t->language == RB_LANGUAGE_DE ? SECTION_COLUMN + 2 : SECTION_COLUMN - 1;
+    pad_to(&whole, rb_message(p->t->language, label), column);
+    rb_buf_adds(&whole, text);
+    line(p, rb_buf_str(&whole));
+}
+
+/* "   label       text"; an empty label continues the one above. */
+static void item(struct paper *p, const char *label, const char *text)
+{
+    RB_BUF_AUTO whole;
+    rb_buf_init(&whole, SCRATCH);
+    rb_buf_adds(&whole, "   ");
+    pad_to(&whole, label, p->t->language == RB_LANGUAGE_DE ? 16 : 12);
+    rb_buf_adds(&whole, text);
+    line(p, rb_buf_str(&whole));
+}
+
+static void more(struct paper *p, size_t hidden, bool indented)
+{
+    if (hidden == 0)
+        return;
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, 128);
+    rb_buf_addf(&text, "%zu", hidden);
+    RB_BUF_AUTO whole;
+    rb_buf_init(&whole, 256);
+    RB_SAY(&whole, p->t->language, AND_MORE, rb_buf_str(&text));
+    if (indented)
+        item(p, "", rb_buf_str(&whole));
+    else
+        line(p, rb_buf_str(&whole));
+}
+
+/* ---- causes ---- */
+
+static void add_diff(struct paper *p, const char *diff)
+{
+    for (unsigned shown = 0; diff && *diff && shown < DIFF_LINES; shown++) {
+        size_t len = strcspn(diff, "\n");
+        RB_BUF_AUTO text;
+        rb_buf_init(&text, SCRATCH);
+        rb_buf_adds(&text, "  ");
+        rb_buf_add(&text, diff, len);
+        item(p, "", rb_buf_str(&text));
+        diff += len + (diff[len] == '\n');
+    }
+}
+
+static void add_changes(struct paper *p, const struct rb_cause *cause)
+{
+    enum rb_language language = p->t->language;
+    for (size_t i = 0; i < cause->changed_before_count && i < 2; i++) {
+        const struct rb_change *change = &cause->changed_before[i];
+        RB_BUF_AUTO lead, when, text;
+        rb_buf_init(&lead, 64);
+        rb_buf_init(&when, 64);
+        rb_buf_init(&text, SCRATCH);
+        rb_duration_print(&lead, change->lead_ns / RB_NS_PER_MS);
+        rb_render_since(&when, p->t->view, change->wall_ns);
+        RB_SAY(&text, language, CHANGED_BEFORE, rb_buf_str(&lead), rb_buf_str(&when), change->what ? change->what : "?");
+        item(p, i ? "" : rb_message(language, RB_MSG_CHANGED), rb_buf_str(&text));
+        add_diff(p, change->diff);
+    }
+}
+
+static void add_list(struct paper *p, enum rb_message label, const char *const *items, size_t count, const char *quote)
+{
+    for (size_t i = 0; i < count && i < LIST_SHOWN; i++) {
+        RB_BUF_AUTO text;
+        rb_buf_init(&text, SCRATCH);
+        rb_buf_addf(&text, "%s%s%s", quote, items[i], quote);
+        item(p, i ? "" : rb_message(p->t->language, label), rb_buf_str(&text));
+    }
+    more(p, count > LIST_SHOWN ? count - LIST_SHOWN : 0, true);
+}
+
+static void add_explains(struct paper *p, const struct rb_cause *cause)
+{
+    size_t width = 0;
+    for (size_t i = 0; i < cause->explains_count && i < LIST_SHOWN; i++) {
+        size_t len = strlen(rb_render_check_name(p->t->view, cause->explains[i].check));
+        width = len > width ? len : width;
+    }
+    for (size_t i = 0; i < cause->explains_count && i < LIST_SHOWN; i++) {
+        RB_BUF_AUTO text, since;
+        rb_buf_init(&text, SCRATCH);
+        rb_buf_init(&since, 64);
+        pad_to(&text, rb_render_check_name(p->t->view, cause->explains[i].check), width + 2);
+        rb_buf_adds(&text, cause->explains[i].how ? cause->explains[i].how : "");
+        if (cause->explains[i].since_wall_ns) {
+            rb_render_since(&since, p->t->view, cause->explains[i].since_wall_ns);
+            rb_buf_adds(&text, "  ");
+            RB_SAY(&text, p->t->language, SINCE, rb_buf_str(&since));
+        }
+        item(p, i ? "" : rb_message(p->t->language, RB_MSG_EXPLAINS), rb_buf_str(&text));
+    }
+    more(p, cause->explains_count > LIST_SHOWN ? cause->explains_count - LIST_SHOWN : 0, true);
+}
+
+static void add_ruled_out(struct paper *p, const struct rb_cause *cause)
+{
+    for (size_t i = 0; i < cause->ruled_out_count && i < LIST_SHOWN; i++) {
+        RB_BUF_AUTO text;
+        rb_buf_init(&text, SCRATCH);
+        rb_buf_addf(&text, "%s: %s", cause->ruled_out[i].what, cause->ruled_out[i].why);
+        item(p, i ? "" : rb_message(p->t->language, RB_MSG_RULED_OUT), rb_buf_str(&text));
+    }
+}
+
+static void add_cause(struct paper *p, size_t rank, bool brief)
+{
+    const struct rb_cause *cause = &p->t->diagnosis->causes[rank];
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, SCRATCH);
+    rb_triage_cause_title(p->t, rank, &text);
+    line(p, rb_buf_str(&text));
+    rb_buf_reset(&text);
+    rb_triage_cause_check(p->t, cause, &text);
+    item(p, rb_message(p->t->language, RB_MSG_CHECK), rb_buf_str(&text));
+    if (brief)
+        return;
+    add_changes(p, cause);
+    add_list(p, RB_MSG_EVIDENCE, cause->evidence, cause->evidence_count, "");
+    add_list(p, RB_MSG_LAST_WORDS, cause->last_words, cause->last_words_count, "\"");
+    add_explains(p, cause);
+    add_ruled_out(p, cause);
+}
+
+/* As many causes as fit into `room` lines. */
+static void add_causes(struct paper *p, size_t room)
+{
+    size_t count = p->t->diagnosis->cause_count;
+    size_t start = p->lines;
+    for (size_t i = 0; i < count; i++) {
+        size_t left = room - (p->lines - start);
+        size_t reserve = i + 1 < count ? 1 : 0; /* for "… and N more" */
+        bool done = false;
+        for (int brief = 0; brief <= 1 && !done; brief++) {
+            RB_BUF_AUTO scratch;
+            rb_buf_init(&scratch, SCRATCH);
+            struct paper trial = {.t = p->t, .out = &scratch, .columns = p->columns};
+            add_cause(&trial, i, brief == 1);
+            if (trial.lines + reserve > left)
+                continue;
+            rb_buf_add(p->out, rb_buf_str(&scratch), scratch.len);
+            p->lines += trial.lines;
+            done = true;
+        }
+        if (!done) {
+            more(p, count - i, false);
+            return;
+        }
+    }
+}
+
+/* ---- the rest ---- */
+
+static void add_undetermined(struct paper *p)
+{
+    const struct rb_diagnosis *d = p->t->diagnosis;
+    if (d->undetermined_count == 0)
+        return;
+    blank(p);
+    line(p, rb_message(p->t->language, RB_MSG_UNDETERMINED));
+    for (size_t i = 0; i < d->undetermined_count && i < LIST_SHOWN; i++) {
+        RB_BUF_AUTO text;
+        rb_buf_init(&text, SCRATCH);
+        rb_buf_addf(&text, "   %s  %s", rb_render_check_name(p->t->view, d->undetermined[i].check),
+                    d->undetermined[i].title ? d->undetermined[i].title : "");
+        if (d->undetermined[i].would_settle) {
+            rb_buf_adds(&text, "; ");
+            RB_SAY(&text, p->t->language, WOULD_SETTLE, d->undetermined[i].would_settle);
+        }
+        line(p, rb_buf_str(&text));
+    }
+    more(p, d->undetermined_count > LIST_SHOWN ? d->undetermined_count - LIST_SHOWN : 0, true);
+}
+
+static void add_observer(struct paper *p)
+{
+    const struct rb_diagnosis *d = p->t->diagnosis;
+    if (d->observer_count == 0)
+        return;
+    blank(p);
+    line(p, rb_message(p->t->language, RB_MSG_OBSERVER));
+    for (size_t i = 0; i < d->observer_count && i < LIST_SHOWN; i++) {
+        RB_BUF_AUTO text;
+        rb_buf_init(&text, SCRATCH);
+        rb_buf_addf(&text, "   %s", d->observer[i]);
+        line(p, rb_buf_str(&text));
+    }
+    more(p, d->observer_count > LIST_SHOWN ? d->observer_count - LIST_SHOWN : 0, true);
+}
+
+static void add_not_linked(struct paper *p)
+{
+    const struct rb_diagnosis *d = p->t->diagnosis;
+    if (d->not_linked_count == 0)
+        return;
+    blank(p);
+    line(p, rb_message(p->t->language, RB_MSG_NOT_LINKED));
+    for (size_t i = 0; i < d->not_linked_count && i < LIST_SHOWN; i++) {
+        const struct rb_not_linked *entry = &d->not_linked[i];
+        RB_BUF_AUTO text, since;
+        rb_buf_init(&text, SCRATCH);
+        rb_buf_init(&since, 64);
+        rb_render_since(&since, p->t->view, entry->since_wall_ns);
+        rb_buf_addf(&text, "   %s   %s   %s ",
+                    entry->check < p->t->view->snapshot->count ? rb_state_name(rb_view_state(p->t->view, entry->check)) : "?",
+                    rb_render_check_name(p->t->view, entry->check), entry->title ? entry->title : "");
+        if (entry->since_wall_ns)
+            RB_SAY(&text, p->t->language, SINCE, rb_buf_str(&since));
+        line(p, rb_buf_str(&text));
+    }
+    more(p, d->not_linked_count > LIST_SHOWN ? d->not_linked_count - LIST_SHOWN : 0, true);
+}
+
+static void command(struct paper *p, const char *text)
+{
+    RB_BUF_AUTO whole;
+    rb_buf_init(&whole, SCRATCH);
+    rb_buf_addf(&whole, "   # %s", text);
+    line(p, rb_buf_str(&whole));
+}
+
+/* True when an earlier cause already says the same command. */
+static bool said_before(const struct rb_diagnosis *d, size_t cause, size_t todo)
+{
+    const char *text = d->causes[cause].todo[todo];
+    for (size_t i = 0; i <= cause; i++) {
+        size_t end = i == cause ? todo : d->causes[i].todo_count;
+        for (size_t k = 0; k < end; k++) {
+            if (strcmp(d->causes[i].todo[k], text) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void add_todo(struct paper *p)
+{
+    const struct rb_diagnosis *d = p->t->diagnosis;
+    size_t shown = 0, hidden = 0;
+    blank(p);
+    line(p, rb_message(p->t->language, RB_MSG_DO));
+    for (size_t i = 0; i < d->cause_count; i++) {
+        for (size_t k = 0; k < d->causes[i].todo_count; k++) {
+            if (said_before(d, i, k))
+                continue;
+            if (shown++ < TODO_SHOWN)
+                command(p, d->causes[i].todo[k]);
+            else
+                hidden++;
+        }
+    }
+    more(p, hidden, true);
+    RB_BUF_AUTO again;
+    rb_buf_init(&again, 256);
+    rb_buf_addf(&again, "curl -s localhost:9112/triage   # %s", rb_message(p->t->language, RB_MSG_DO_CHECK_AGAIN));
+    command(p, rb_buf_str(&again));
+    if (d->rollback_count)
+        line(p, rb_message(p->t->language, RB_MSG_ROLLBACK));
+    for (size_t i = 0; i < d->rollback_count && i < 2; i++)
+        command(p, d->rollback[i]);
+}
+
+static void add_end(struct paper *p)
+{
+    add_undetermined(p);
+    add_observer(p);
+    add_not_linked(p);
+    if (p->t->diagnosis->cause_count)
+        add_todo(p);
+    const char *runbook = rb_triage_runbook(p->t);
+    if (runbook)
+        section(p, RB_MSG_RUNBOOK, runbook);
+    section(p, RB_MSG_RECORD, rb_message(p->t->language, RB_MSG_RECORD_NOTHING));
+}
+
+static void add_healthy_end(struct paper *p)
+{
+    const struct rb_diagnosis *d = p->t->diagnosis;
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, SCRATCH);
+    for (size_t i = 0; i < d->not_linked_count; i++)
+        rb_buf_addf(&text, "%s%s", i ? ", " : "", rb_render_check_name(p->t->view, d->not_linked[i].check));
+    if (text.len)
+        section(p, RB_MSG_NOT_LINKED_HEALTHY, rb_buf_str(&text));
+    rb_buf_reset(&text);
+    rb_triage_last(p->t, &text);
+    section(p, RB_MSG_LAST, rb_buf_str(&text));
+}
+
+static void add_start(struct paper *p)
+{
+    static void (*const writers[])(const struct rb_triage *, struct rb_buf *) = {rb_triage_verdict, rb_triage_safety, rb_triage_data};
+    static const enum rb_message labels[] = {RB_MSG_VERDICT, RB_MSG_SAFETY, RB_MSG_DATA};
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, SCRATCH);
+    rb_triage_header(p->t, &text);
+    line(p, rb_buf_str(&text));
+    if (p->t->view->stuck) {
+        RB_BUF_AUTO age;
+        rb_buf_init(&age, 64);
+        rb_render_duration(&age, p->t->view->age_s);
+        rb_buf_reset(&text);
+        RB_SAY(&text, p->t->language, STUCK, rb_buf_str(&age));
+        line(p, rb_buf_str(&text));
+    }
+    blank(p);
+    for (size_t i = 0; i < 3; i++) {
+        rb_buf_reset(&text);
+        writers[i](p->t, &text);
+        section(p, labels[i], rb_buf_str(&text));
+    }
+}
+
+int rb_render_triage_text(const struct rb_view *view, const struct rb_diagnosis *diagnosis, const struct rb_text_style *style,
+                          struct rb_buf *out, struct rb_error *err)
+{
+    struct rb_triage t = {.view = view, .diagnosis = diagnosis, .language = style->language};
+    size_t columns = style->columns && style->columns < MAX_COLUMNS ? style->columns : MAX_COLUMNS;
+    struct paper p = {.t = &t, .out = out, .columns = columns < 40 ? 40 : columns};
+    add_start(&p);
+    if (diagnosis->verdict == RB_VERDICT_HEALTHY) {
+        add_healthy_end(&p);
+        return rb_buf_check(out, "triage", err);
+    }
+    RB_BUF_AUTO end;
+    rb_buf_init(&end, SCRATCH);
+    struct paper last = {.t = &t, .out = &end, .columns = p.columns};
+    add_end(&last);
+    if (diagnosis->cause_count) {
+        blank(&p);
+        add_causes(&p, MAX_LINES - p.lines - last.lines);
+    }
+    rb_buf_add(out, rb_buf_str(&end), end.len);
+    out->failed = out->failed || end.failed;
+    return rb_buf_check(out, "triage", err);
+}
