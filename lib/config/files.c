@@ -5,7 +5,8 @@
 #include "loader.h"
 
 #include <dirent.h>
-#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -39,12 +40,37 @@ const char *rb_config_dirname(struct rb_arena *arena, const char *path)
     return rb_arena_strndup(arena, path, (size_t)(slash - path));
 }
 
+/* Many systems give each user a group of his own and a umask that lets it write: that is still only he. */
+static bool is_private_group(uid_t owner, gid_t group)
+{
+    struct passwd user, *found_user = NULL;
+    struct group members, *found_group = NULL;
+    char user_text[4096], group_text[16384];
+    if (getpwuid_r(owner, &user, user_text, sizeof user_text, &found_user) != 0 || found_user == NULL)
+        return false;
+    if (getgrgid_r(group, &members, group_text, sizeof group_text, &found_group) != 0 || found_group == NULL)
+        return false;
+    if (user.pw_gid != group || strcmp(user.pw_name, members.gr_name) != 0)
+        return false;
+    for (char **member = members.gr_mem; *member != NULL; member++)
+        if (strcmp(*member, user.pw_name) != 0)
+            return false;
+    return true;
+}
+
+static bool is_written_by_others(const struct stat *st)
+{
+    if ((st->st_mode & S_IWOTH) != 0)
+        return true;
+    return (st->st_mode & S_IWGRP) != 0 && !is_private_group(st->st_uid, st->st_gid);
+}
+
 int rb_config_check_writers(struct rb_loader *loader, struct rb_mark mark, const char *path)
 {
     struct stat st;
     if (!loader->options.check_permissions || stat(path, &st) != 0)
         return 0; /* reading it will say why it cannot be read */
-    if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+    if (is_written_by_others(&st))
         return rb_diag_add(loader->diags, mark,
                            "%s can be written by others (mode %04o), who could make runbookd start programs; run: chmod go-w %s", path,
                            (unsigned)(st.st_mode & 07777), path);

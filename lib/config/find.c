@@ -199,14 +199,8 @@ static int resolve_listen(struct rb_plan_builder *builder)
 
 int rb_plan_resolve_places(struct rb_plan_builder *builder)
 {
-    char here[PATH_MAX];
-    const char *cwd = builder->request->cwd;
-    if (cwd == NULL)
-        cwd = getcwd(here, sizeof here) != NULL ? rb_arena_strdup(builder->plan->arena, here) : "/";
-    if (cwd == NULL)
-        return RB_ENOMEM;
-    int rc = resolve_root(builder, cwd);
-    int state = resolve_state_dir(builder, cwd);
+    int rc = resolve_root(builder, builder->cwd);
+    int state = resolve_state_dir(builder, builder->cwd);
     int listen = resolve_listen(builder);
     return rc < 0 ? rc : state < 0 ? state : listen;
 }

@@ -209,6 +209,20 @@ static int read_structs(const struct rb_options_context *context, const struct r
     return rc;
 }
 
+/* Duplicate keys anywhere below a value that its kind reads itself; depth is bounded by the reader of YAML. */
+static int check_free_keys(const struct rb_options_context *context, const struct rb_node *node)
+{
+    int rc = 0;
+    if (node->type == RB_NODE_MAPPING && node->count > MAX_KEYS)
+        return rb_diag_add(context->diags, node->mark, "a mapping in %s has more than %u keys", context->where, MAX_KEYS);
+    for (size_t i = 0; i < node->count; i++) {
+        size_t first = node->type == RB_NODE_MAPPING ? first_with_key(node, i) : i;
+        int step = first != i ? report_duplicate(context, node, i, first) : check_free_keys(context, node->items[i]);
+        rc = step < 0 ? step : rc;
+    }
+    return rc;
+}
+
 static int read_field(const struct rb_options_context *context, const struct rb_option *option, const struct rb_node *node, void *field)
 {
     if (node->invalid)
@@ -224,7 +238,7 @@ static int read_field(const struct rb_options_context *context, const struct rb_
         return read_structs(context, option, node, field);
     case RB_OPT_NODE:
         *(const struct rb_node **)field = node;
-        return 0;
+        return (option->flags & RB_OPT_ELSEWHERE) != 0 ? 0 : check_free_keys(context, node);
     default:
         return rb_option_read_scalar(context, option, node, field);
     }

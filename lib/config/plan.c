@@ -73,13 +73,13 @@ static struct rb_plan *plan_new(void)
     return plan;
 }
 
-static const char *working_dir(struct rb_plan_builder *builder)
+static const char *working_dir(const struct rb_plan_builder *builder)
 {
     char here[4096];
-    const char *cwd = builder->request->cwd;
-    if (cwd != NULL)
-        return cwd;
-    return getcwd(here, sizeof here) != NULL ? rb_arena_strdup(builder->plan->arena, here) : "/";
+    if (builder->request->cwd != NULL)
+        return builder->request->cwd;
+    const char *copy = getcwd(here, sizeof here) != NULL ? rb_arena_strdup(builder->plan->arena, here) : NULL;
+    return copy != NULL ? copy : "/";
 }
 
 /* Where the configuration comes from: a text, a named file, or the search. Sets source, dir, discovered, trusted. */
@@ -88,7 +88,7 @@ static int choose_source(struct rb_plan_builder *builder, bool *out_found_here, 
     const struct rb_plan_request *request = builder->request;
     struct rb_plan *plan = builder->plan;
     char path[4096];
-    const char *cwd = working_dir(builder);
+    const char *cwd = builder->cwd = working_dir(builder);
     *out_found_here = false;
     plan->trusted = true;
     if (request->text != NULL) {
@@ -130,10 +130,22 @@ struct top_level {
 };
 
 static const struct rb_option top_options[] = {
-    {.name = "daemon", .type = RB_OPT_NODE, .offset = offsetof(struct top_level, daemon), .doc = "The daemon itself."},
-    {.name = "defaults", .type = RB_OPT_NODE, .offset = offsetof(struct top_level, defaults), .doc = "Common options for all checks."},
-    {.name = "include", .type = RB_OPT_NODE, .offset = offsetof(struct top_level, include), .doc = "Further files."},
-    {.name = "checks", .type = RB_OPT_NODE, .offset = offsetof(struct top_level, checks), .doc = "The checks."},
+    {.name = "daemon",
+     .type = RB_OPT_NODE,
+     .offset = offsetof(struct top_level, daemon),
+     .flags = RB_OPT_ELSEWHERE,
+     .doc = "The daemon itself."},
+    {.name = "defaults",
+     .type = RB_OPT_NODE,
+     .offset = offsetof(struct top_level, defaults),
+     .flags = RB_OPT_ELSEWHERE,
+     .doc = "Common options for all checks."},
+    {.name = "include",
+     .type = RB_OPT_NODE,
+     .offset = offsetof(struct top_level, include),
+     .flags = RB_OPT_ELSEWHERE,
+     .doc = "Further files."},
+    {.name = "checks", .type = RB_OPT_NODE, .offset = offsetof(struct top_level, checks), .flags = RB_OPT_ELSEWHERE, .doc = "The checks."},
     {.name = NULL}};
 
 static void read_top_level(struct rb_plan_builder *builder)

@@ -200,6 +200,9 @@ static int read_check(struct rb_plan_builder *builder, const struct rb_node *nod
         rc = RB_ECONFIG;
     if (spec->kind == NULL)
         return rc;
+    if (!spec->kind->presence_aware && rb_node_get(node, "presence") != NULL && spec->presence != RB_PRESENCE_REQUIRED)
+        rb_plan_warn(builder->plan, "%s: this kind does not know absence, 'presence: %s' has no effect", where,
+                     rb_presence_name(spec->presence));
     int own = read_kind_options(builder, where, spec);
     if (rc == 0 && own == 0)
         return set_identity(builder, spec);

@@ -24,6 +24,7 @@ struct rb_plan_builder {
     struct rb_plan *plan;
     const struct rb_node *root;     /* the tree of all files */
     const struct rb_node *defaults; /* NULL when absent or wrong */
+    const char *cwd;                /* where the request stands */
     const char *dir;                /* folder of the main file; relative `daemon` paths count from it */
     bool incomplete;                /* something could not be read: what is missing may be there */
     bool failed;

@@ -55,8 +55,10 @@ static json_t *choice_names(const struct rb_choice *choices)
 
 static json_t *duration(const struct rb_option *option)
 {
-    json_t *any = json_pack("[{s:s, s:s, s:[s, s, s]}, {s:i}]", "type", "string", "pattern", "^([0-9]+(ms|s|m|h|d|w|y))+$", "examples",
-                            "15s", "5m", "2h", "const", 0);
+    json_t *any = json_pack("[{s:s, s:s, s:[s, s, s]}]", "type", "string", "pattern", "^([0-9]+(ms|s|m|h|d|w|y))+$", "examples", "15s",
+                            "5m", "2h");
+    if (option->min == 0)
+        json_array_append_new(any, json_pack("{s:i}", "const", 0));
     if (option->choices != NULL)
         json_array_append_new(any, json_pack("{s:o}", "enum", choice_names(option->choices)));
     json_array_append_new(any, variable());

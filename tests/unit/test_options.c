@@ -126,6 +126,7 @@ START_TEST(unknown_and_duplicate_keys)
     refuse("url: http://x\nlimits: {unit: s, unti: 1}\n", "unknown key 'unti' in 'limits' of probe; did you mean 'unit'?");
     refuse("url: http://x\nrules: [{key: a}, {key: b, kei: 1}]\n", "in 'rules[1]' of probe");
     refuse("url: http://x\npairs: {a: 1, a: 2}\n", "duplicate key 'a'");
+    refuse("url: http://x\nraw: [{b: {c: 1, c: 2}}]\n", "t.yml:2:18: duplicate key 'c', first at line 2");
 }
 END_TEST
 

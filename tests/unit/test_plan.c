@@ -188,6 +188,20 @@ START_TEST(no_checks_is_a_warning)
 }
 END_TEST
 
+START_TEST(presence_where_it_means_nothing)
+{
+    accept("checks: [{name: a, kind: probe, url: 'http://x', presence: optional}, {name: b, kind: program, url: 'http://x', presence: "
+           "optional}]\n");
+    ck_assert_uint_eq(plan->warnings.count, 1);
+    ck_assert_ptr_nonnull(strstr(plan->warnings.items[0], "check 'b' (kind program)"));
+    accept("defaults: {presence: optional}\nchecks: [{name: b, kind: program, url: 'http://x'}]\n");
+    ck_assert_uint_eq(plan->warnings.count, 0);
+    refuse("defaults: {every: 5s, every: 6s}\ndaemon: {language: en, language: de}\nchecks: []\n",
+           ":1:23: duplicate key 'every', first at line 1");
+    ck_assert_uint_eq(diags.count, 2);
+}
+END_TEST
+
 START_TEST(dependencies)
 {
     refuse("checks: [{name: docker, kind: probe, url: 'http://x'}, {name: b, kind: probe, url: 'http://x', depends_on: [dokcer]}]\n",
@@ -423,6 +437,6 @@ START_TEST(runbook_headings)
 END_TEST
 
 RB_FIXTURE_MAIN("plan", a_small_plan, references_are_counted, defaults_reach_every_common_option, a_bad_default_is_told_once,
-                names_and_kinds, no_checks_is_a_warning, dependencies, a_long_chain_and_the_limit_of_checks, identity_is_the_meaning,
-                every_error_in_one_run, listeners, the_root, the_root_without_a_word_about_it, the_state_folder, the_search,
-                a_named_file_that_is_missing, a_text, runbook_headings)
+                names_and_kinds, no_checks_is_a_warning, presence_where_it_means_nothing, dependencies,
+                a_long_chain_and_the_limit_of_checks, identity_is_the_meaning, every_error_in_one_run, listeners, the_root,
+                the_root_without_a_word_about_it, the_state_folder, the_search, a_named_file_that_is_missing, a_text, runbook_headings)

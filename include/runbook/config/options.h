@@ -15,7 +15,7 @@ enum rb_option_type {      /* C type of the field */
     RB_OPT_TRISTATE,       /* int8_t: -1 not given, 0, 1 */
     RB_OPT_INT,            /* int64_t */
     RB_OPT_NUMBER,         /* double; NaN when not given and without default */
-    RB_OPT_DURATION,       /* int64_t milliseconds; -1 when not given and without default */
+    RB_OPT_DURATION,       /* int64_t milliseconds; -1 when not given and without default; `choices`: words with a value of their own */
     RB_OPT_SIZE,           /* int64_t bytes; -1 when not given and without default */
     RB_OPT_AMOUNT,         /* struct rb_amount */
     RB_OPT_STRING,         /* const char *; NULL when not given */
@@ -32,7 +32,7 @@ enum rb_option_type {      /* C type of the field */
     RB_OPT_PAIRS,          /* struct rb_pairs: mapping of scalars, in order; a NULL value where the scalar is null */
     RB_OPT_STRUCT,         /* nested struct at offset, `sub` table; zero (defaults applied) when not given */
     RB_OPT_STRUCTS,        /* struct rb_structs: list of mappings */
-    RB_OPT_NODE            /* const struct rb_node *: the kind reads it itself */
+    RB_OPT_NODE            /* const struct rb_node *: the kind reads it itself; duplicate keys in it were reported */
 };
 
 struct rb_choice {
@@ -50,7 +50,8 @@ enum rb_option_flag {
     RB_OPT_REQUIRED = 1,
     RB_OPT_SECRET = 2,     /* never printed */
     RB_OPT_COSMETIC = 4,   /* a change does not change the check's meaning (interval, hints …): state survives a reload */
-    RB_OPT_NONEMPTY = 8
+    RB_OPT_NONEMPTY = 8,
+    RB_OPT_ELSEWHERE = 16  /* NODE: another option table reads it and reports its duplicate keys */
 };
 
 struct rb_option {
@@ -58,7 +59,7 @@ struct rb_option {
     enum rb_option_type type;
     size_t offset;
     const char *doc;      /* one sentence */
-    const char *fallback; /* default as YAML scalar text, or NULL */
+    const char *fallback; /* default as YAML scalar text or flow list or mapping, or NULL */
     unsigned flags;
     int64_t min, max;     /* INT, DURATION (ms), SIZE; both 0: no range. STRINGS, STRUCTS: number of items */
     const struct rb_choice *choices;
