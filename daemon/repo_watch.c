@@ -53,7 +53,7 @@ static void note_move(struct rb_app *app, const struct look *look)
 {
     if (!app->repo.known || strcmp(app->repo.commit, look->commit) == 0)
         return;
-    char text[640];
+    char text[1024];
     snprintf(text, sizeof text, "HEAD moved to %.8s on %s: %s", look->commit, look->branch, look->subject);
     rb_journal_append(app->journal, &(struct rb_journal_event){.kind = RB_EVENT_KIND_HEAD, .from = app->repo.commit, .to = look->commit, .text = text});
     rb_app_persist_soon(app);
