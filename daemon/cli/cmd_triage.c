@@ -32,27 +32,39 @@ static int code_of_name(const char *name)
 
 /* ---- with a daemon ---- */
 
-static int print_daemons(const struct rb_cli *cli, const struct rb_client *client, json_t *take_report)
+/* The verdict of the round that was just made, as an exit code. */
+static int code_of_daemon(const struct rb_client *client)
 {
-    int code = code_of_name(json_string_value(json_object_get(take_report, "verdict")));
-    if (cli->args->json)
-        return rb_cli_write_json(take_report, code);
-    json_decref(take_report);
+    json_t *report = NULL;
+    struct rb_error ignored;
+    if (rb_client_get_json(client, "/triage?fresh=0", &report, &ignored) < 0)
+        return RB_EXIT_BAD;
+    int code = code_of_name(json_string_value(json_object_get(report, "verdict")));
+    json_decref(report);
+    return code;
+}
+
+/* Prints the daemon's report; false when it could not give one. */
+static bool print_daemons(const struct rb_cli *cli, const struct rb_client *client, int *out_code)
+{
+    json_t *report = NULL;
+    struct rb_error err = {0};
+    if (cli->args->json) {
+        if (rb_client_get_json(client, "/triage", &report, &err) < 0)
+            return false;
+        int code = code_of_name(json_string_value(json_object_get(report, "verdict")));
+        *out_code = rb_cli_write_json(report, code);
+        return true;
+    }
     RB_BUF_AUTO body, text;
     rb_buf_init(&body, RB_RENDER_MAX);
     rb_buf_init(&text, RB_RENDER_MAX);
     long status = 0;
-    struct rb_error err = {0};
-    /* The round was made for the first request; this one only wants its words. */
-    int rc = rb_client_get(client, "/triage?fresh=0", "text/plain", &body, &status, &err);
-    if (rc == 0 && status != 200)
-        rc = rb_error_set(&err, RB_EPARSE, "the daemon answered /triage with status %ld", status);
-    if (rc < 0) {
-        rb_cli_error("%s", err.message);
-        return RB_EXIT_CANNOT;
-    }
+    if (rb_client_get(client, "/triage", "text/plain", &body, &status, &err) < 0 || status != 200)
+        return false;
     rb_cli_add_lines(&text, rb_buf_str(&body), body.len);
-    return rb_cli_write(&text, code);
+    *out_code = rb_cli_write(&text, code_of_daemon(client));
+    return true;
 }
 
 /* ---- without one ---- */
@@ -97,6 +109,24 @@ static int diagnose(const struct rb_cli *cli, const struct rb_app_result *result
     return print_alone(cli, &view, &diagnosis);
 }
 
+/* Nothing is stored that a scan or a command could be read from, so everything automatic runs, not only what a daemon would bring forward; what is manual waits for
+ * its own request. Empty when there is nothing of the kind or no plan: rb_app_check then says what is wrong. */
+static struct rb_strings automatic_checks(const struct rb_cli *cli)
+{
+    struct rb_cli_loaded *loaded = rb_cli_load(cli);
+    const struct rb_plan *plan = loaded ? loaded->plan : NULL;
+    const char **names = plan ? rb_arena_array(cli->arena, plan->count + 1, sizeof *names) : NULL;
+    size_t count = 0;
+    for (size_t i = 0; names && i < plan->count; i++) {
+        if (!plan->checks[i].manual)
+            names[count++] = rb_arena_strdup(cli->arena, plan->checks[i].name);
+    }
+    if (loaded)
+        rb_plan_unref(loaded->plan);
+    bool whole = count > 0 && !rb_arena_failed(cli->arena);
+    return (struct rb_strings){.items = whole ? names : NULL, .count = whole ? count : 0};
+}
+
 static int alone(const struct rb_cli *cli)
 {
     struct rb_cli_loaded *loaded = rb_arena_alloc(cli->arena, sizeof *loaded);
@@ -105,7 +135,8 @@ static int alone(const struct rb_cli *cli)
         return RB_EXIT_CANNOT;
     }
     rb_diags_init(&loaded->diags, cli->arena);
-    struct rb_app_check request = {.options = &cli->args->app, .phase = -1, .triage_only = true, .deadline_ms = ALONE_DEADLINE_MS};
+    struct rb_app_check request = {
+        .options = &cli->args->app, .names = automatic_checks(cli), .phase = -1, .triage_only = true, .deadline_ms = ALONE_DEADLINE_MS};
     struct rb_app_result result = {0};
     if (rb_app_check(&request, cli->arena, &loaded->diags, &result, &loaded->err) < 0) {
         loaded->code = loaded->diags.count > 0 ? RB_EXIT_CONFIG : rb_cli_code_of(&loaded->err);
@@ -133,10 +164,9 @@ static int run(const struct rb_cli *cli)
 {
     struct rb_client client;
     rb_client_find(cli, &client);
-    json_t *report = NULL;
-    struct rb_error err = {0};
-    if (serves_this_tree(&client) && rb_client_get_json(&client, "/triage", &report, &err) == 0)
-        return print_daemons(cli, &client, report);
+    int code = RB_EXIT_CANNOT;
+    if (serves_this_tree(&client) && print_daemons(cli, &client, &code))
+        return code;
     return alone(cli);
 }
 

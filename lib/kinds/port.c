@@ -66,8 +66,7 @@ static const struct rb_option options[] = {
      .type = RB_OPT_INT,
      .offset = offsetof(struct port_options, port),
      .doc = "The TCP port.",
-     .fallback = "0",
-     .min = 0,
+     .min = 1,
      .max = 65535,
      .example = "9110"},
     {.name = "address",
@@ -440,8 +439,6 @@ static void validate(void *opts, const struct rb_node *node, struct rb_diags *di
         (void)rb_diag_add(diags, mark_of(node, "address"), "address and port say the same: write one of them");
     else if (!o->address && !has_port)
         (void)rb_diag_add(diags, node->mark, "port: which one? write port: 9110, or address: \"127.0.0.1:9110\"");
-    else if (has_port && o->port == 0)
-        (void)rb_diag_add(diags, mark_of(node, "port"), "port must be between 1 and 65535");
     else if (o->address && !split_address(o))
         (void)rb_diag_add(diags, mark_of(node, "address"),
                           "address must be an IP address and a port: \"127.0.0.1:9110\" or \"[::1]:9110\"");

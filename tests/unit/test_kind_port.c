@@ -259,7 +259,7 @@ START_TEST(mistakes_are_told)
 {
     static const char *const cases[][2] = {
         {"{name: x, kind: port}", "which one"},
-        {"{name: x, kind: port, port: 0}", "between 1 and 65535"},
+        {"{name: x, kind: port, port: 0}", "65535"},
         {"{name: x, kind: port, port: 70000}", "65535"},
         {"{name: x, kind: port, port: 1, address: '127.0.0.1:1'}", "write one of them"},
         {"{name: x, kind: port, address: 'localhost:80'}", "IP address"},
