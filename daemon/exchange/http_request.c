@@ -323,6 +323,10 @@ static void set_tls(struct rb_http_transfer *transfer)
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, verify);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, verify * 2);
     curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    /* Otherwise libcurl keeps the trust store that our callback put in and uses it for the next check, which may trust somebody else. */
+    curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+#endif
     curl_easy_setopt(easy, CURLOPT_SSL_ENABLE_ALPN, 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_context);
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, transfer);
@@ -470,7 +474,8 @@ static enum rb_net_failure failure_of_tls(const struct rb_http_transfer *transfe
 static enum rb_net_failure failure_of(const struct rb_http_transfer *transfer, CURLcode code)
 {
     long number = 0;
-    bool connected = time_of(transfer->easy, CURLINFO_CONNECT_TIME_T) > 0;
+    /* libcurl sets its time of connection only after the TLS handshake; the observer knows that one began. */
+    bool connected = transfer->tls.info.used || time_of(transfer->easy, CURLINFO_CONNECT_TIME_T) > 0;
     curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &number);
     switch ((int)code) {
     case CURLE_OK:

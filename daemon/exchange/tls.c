@@ -111,6 +111,8 @@ static X509_STORE *load_store(struct rb_tls_cache *cache, const char *path, cons
         rb_error_set(err, RB_EPARSE, "%s holds no readable PEM certificates; correct ca_file", path);
         return NULL;
     }
+    /* As curl does: a trusted intermediate ends the chain, and trusted certificates are preferred to sent ones. */
+    X509_STORE_set_flags(fresh.store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
     struct store *slot = &cache->stores[cache->next_store];
     cache->next_store = (cache->next_store + 1) % MAX_STORES;
     drop_store(slot);
@@ -194,7 +196,11 @@ static int on_certificate(X509_STORE_CTX *store_ctx, void *arg RB_UNUSED)
 {
     const SSL *ssl = X509_STORE_CTX_get_ex_data(store_ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct rb_tls_probe *probe = ssl ? probe_of(ssl) : NULL;
-    int good = X509_verify_cert(store_ctx);
+    bool wrong_store = probe && probe->store && X509_STORE_CTX_get0_store(store_ctx) != probe->store;
+    int good = wrong_store ? 0 : X509_verify_cert(store_ctx);
+    /* libcurl may put a store of its own into our context; a chain is never judged by that. */
+    if (wrong_store)
+        X509_STORE_CTX_set_error(store_ctx, X509_V_ERR_STORE_LOOKUP);
     if (probe) {
         probe->verify_error = good == 1 ? X509_V_OK : X509_STORE_CTX_get_error(store_ctx);
         note_chain(probe, store_ctx);
@@ -251,6 +257,7 @@ int rb_tls_prepare(struct rb_tls_cache *cache, SSL_CTX *ctx, const struct rb_tls
     if (!store && !options->insecure)
         return RB_ENOTFOUND;
     set_context(ctx, options, store);
+    probe->store = store;
     SSL_CTX_set_app_data(ctx, probe);
     return 0;
 }
@@ -304,6 +311,7 @@ SSL *rb_tls_connection(struct rb_tls_cache *cache, const struct rb_tls_options *
         rb_error_set(err, RB_EINVAL, "cannot set up TLS for %s", name ? name : "a unix socket");
         return NULL;
     }
+    probe->store = store;
     SSL_set_app_data(ssl, probe);
     return ssl;
 }

@@ -12,8 +12,9 @@ struct rb_tls_cache;
 struct rb_tls_probe {
     struct rb_arena *arena; /* for the texts of `info` */
     struct rb_tls_info info;
-    int verify_error; /* X509_V_…; X509_V_OK also when nothing was verified */
-    int alert;        /* last fatal alert of either side; -1: none. rb_tls_probe_init sets it */
+    const X509_STORE *store; /* the one that must judge; NULL: none. Only compared */
+    int verify_error;        /* X509_V_…; X509_V_OK also when nothing was verified */
+    int alert;               /* last fatal alert of either side; -1: none. rb_tls_probe_init sets it */
 };
 
 /* NULL when memory is out. */
