@@ -25,7 +25,7 @@ struct rb_tree {
     struct rb_arena *arena;
     const char *root;
     bool git;       /* the root lies in a git work tree */
-    bool documents; /* TOML, YAML or JSON was seen */
+    bool documents; /* git tracks TOML, YAML or JSON */
     struct {
         const char *tool, *argv;
         const char *because; /* the first file that told */

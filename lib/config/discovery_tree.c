@@ -18,6 +18,7 @@
 #define MAX_ENTRIES       20000u
 #define MAX_DEPTH         3u
 #define MAX_COMPOSE_BYTES (256u << 10)
+#define MAX_INDEX_BYTES   (64u << 20)
 
 const struct rb_tool_marker rb_tool_markers[] = {{"pyproject.toml", "python3", "[python3, --version]"},
                                                  {"requirements*.txt", "python3", "[python3, --version]"},
@@ -137,9 +138,6 @@ static void read_compose(struct rb_tree *tree, const char *path, const char *rel
 
 static void look_at_file(struct rb_tree *tree, const char *name, const char *path, const char *relative)
 {
-    static const char *const documents[] = {".toml", ".yml", ".yaml", ".json"};
-    for (size_t i = 0; i < sizeof documents / sizeof documents[0]; i++)
-        tree->documents = tree->documents || has_suffix(name, documents[i]);
     for (const struct rb_tool_marker *marker = rb_tool_markers; marker->pattern != NULL; marker++)
         if (rb_glob_match(marker->pattern, name))
             add_tool(tree, marker->tool, marker->argv, relative);
@@ -191,11 +189,50 @@ static void look_at_folder(struct rb_tree *tree, const char *relative, unsigned 
     free(entries);
 }
 
+/* The folder that holds the index: <top>/.git, or where that file points in a linked work tree or a submodule (gitrepository-layout(5)). */
+static const char *git_folder(const struct rb_tree *tree, const char *top)
+{
+    RB_BUF_AUTO link;
+    struct rb_error err;
+    struct stat st;
+    rb_buf_init(&link, 4096);
+    const char *path = rb_config_join(tree->arena, top, ".git");
+    if (path == NULL || stat(path, &st) != 0 || S_ISDIR(st.st_mode))
+        return path;
+    if (rb_file_read(path, 4096, false, &link, &err) < 0 || strncmp(rb_buf_str(&link), "gitdir: ", 8) != 0)
+        return NULL;
+    const char *target = rb_arena_strndup(tree->arena, link.data + 8, strcspn(link.data + 8, "\r\n"));
+    return target != NULL ? rb_config_join(tree->arena, top, target) : NULL;
+}
+
+/* In every version of git's index a path ends with a NUL, and only version 4 shortens it, at its beginning: searching for the end of a name with its NUL
+ * finds tracked documents without parsing the format (which is the git source's business). An index beyond the limit is that of a tree with documents. */
+static bool tracks_documents(const struct rb_tree *tree, const char *top)
+{
+    static const struct {
+        const char *end;
+        size_t len; /* with the NUL */
+    } documents[] = {{".toml", 6}, {".yml", 5}, {".yaml", 6}, {".json", 6}};
+    RB_BUF_AUTO index;
+    struct rb_error err = {0};
+    rb_buf_init(&index, MAX_INDEX_BYTES);
+    const char *folder = git_folder(tree, top);
+    const char *path = folder != NULL ? rb_config_join(tree->arena, folder, "index") : NULL;
+    if (path == NULL || rb_file_read(path, MAX_INDEX_BYTES, false, &index, &err) < 0)
+        return err.code == RB_ELIMIT;
+    for (size_t i = 0; i < sizeof documents / sizeof documents[0]; i++)
+        if (memmem(rb_buf_str(&index), index.len, documents[i].end, documents[i].len) != NULL)
+            return true;
+    return false;
+}
+
 void rb_tree_look(struct rb_tree *tree)
 {
     char top[4096];
     tree->git = rb_git_top(tree->root, top, sizeof top);
-    if (tree->git)
+    if (tree->git) {
         add_tool(tree, "git", "[git, --version]", ".git");
+        tree->documents = tracks_documents(tree, top);
+    }
     look_at_folder(tree, "", 0);
 }

@@ -98,6 +98,17 @@ static bool has(const char *name)
     return rb_plan_find(plan, name) != SIZE_MAX;
 }
 
+/* Enough of an index: a path between other bytes, with its NUL. */
+static void write_index(const char *tracked)
+{
+    char path[512];
+    FILE *file = fopen(scratch_path(&scratch, ".git/index", path), "w");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite("DIRC\0\0\0\2", 1, 8, file), 8);
+    ck_assert_uint_eq(fwrite(tracked, 1, strlen(tracked) + 1, file), strlen(tracked) + 1);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
 START_TEST(an_empty_folder)
 {
     discover(&kinds);
@@ -117,11 +128,42 @@ START_TEST(a_repository)
     scratch_write(&scratch, "requirements-dev.txt", "");
     scratch_write(&scratch, "app/Cargo.toml", "");
     scratch_write(&scratch, "node_modules/go.mod", "");
+    write_index("src/deep/below/x.toml");
     discover(&kinds);
     ck_assert(has("repo") && has("configs") && has("tool-git") && has("tool-python3") && has("tool-cargo") && !has("tool-go"));
     const struct options *tool = plan->checks[rb_plan_find(plan, "tool-python3")].options;
     ck_assert_str_eq(tool->strings.items[1], "--version");
     ck_assert_ptr_nonnull(strstr(rb_buf_str(&text), "# pyproject.toml tells"));
+}
+END_TEST
+
+START_TEST(nothing_tracked_to_parse)
+{
+    scratch_folder(&scratch, ".git");
+    scratch_write(&scratch, "untracked.json", "{");
+    discover(&kinds);
+    ck_assert(has("repo") && !has("configs"));
+    write_index("x.toml.txt");
+    rb_buf_reset(&text);
+    rb_plan_unref(plan);
+    plan = NULL;
+    discover(&kinds);
+    ck_assert(!has("configs"));
+}
+END_TEST
+
+START_TEST(a_linked_work_tree)
+{
+    scratch_folder(&scratch, "main");
+    scratch_folder(&scratch, "main/.git");
+    char path[512];
+    FILE *file = fopen(scratch_path(&scratch, "main/.git/index", path), "w");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite("a.yml", 1, 6, file), 6);
+    ck_assert_int_eq(fclose(file), 0);
+    scratch_write(&scratch, ".git", "gitdir: main/.git\n");
+    discover(&kinds);
+    ck_assert(has("repo") && has("configs"));
 }
 END_TEST
 
@@ -217,5 +259,6 @@ START_TEST(the_explanation_lists_programs)
 }
 END_TEST
 
-RB_FIXTURE_MAIN("discovery", an_empty_folder, a_repository, compose_ports, ports_are_bounded, hostile_names, a_held_port_gets_no_check,
-                missing_kinds_are_left_out, the_same_tree_gives_the_same_text, the_explanation_lists_programs)
+RB_FIXTURE_MAIN("discovery", an_empty_folder, a_repository, nothing_tracked_to_parse, a_linked_work_tree, compose_ports, ports_are_bounded,
+                hostile_names, a_held_port_gets_no_check, missing_kinds_are_left_out, the_same_tree_gives_the_same_text,
+                the_explanation_lists_programs)
