@@ -12,6 +12,7 @@
 
 #define GATHER_S         0.2
 #define OUTPUT_CAP       ((size_t)96 * 1024 * 1024)
+#define GRACE_NS         RB_NS_PER_S /* the helper itself stops at the deadline and says what it has seen until then */
 #define HELPER_NICENESS  10
 #define HELPER_PATH_MAX  4096u
 #define ENVIRONMENT_MAX  ((size_t)256 * 1024)
@@ -282,7 +283,7 @@ static int start_helper(struct rb_scans *scans, struct rb_arena *arena, struct r
                                    .input = job.data,
                                    .input_len = job.len,
                                    .output_cap = OUTPUT_CAP,
-                                   .deadline_ns = rb_elapsed_ns(scans->platform->clock) + timeout_ms * RB_NS_PER_MS,
+                                   .deadline_ns = rb_elapsed_ns(scans->platform->clock) + timeout_ms * RB_NS_PER_MS + GRACE_NS,
                                    .memory_limit_bytes = MEMORY_LIMIT,
                                    .niceness = HELPER_NICENESS,
                                    .done = on_helper_done,
