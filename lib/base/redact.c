@@ -1,4 +1,4 @@
-/* The redactor: one pass over the text, three tables, no regular expression.
+/* The redactor: one pass over the text, tables of rules (those for keys are in redact_keys.c), no regular expression.
  *
  * At each place where a word begins the scanner asks, in this order: a PEM block? a token with a well-known prefix? a key that names
  * a secret, followed by a value? and at "://": a URL with a password? What matches is replaced by the mask, everything else is copied.
@@ -10,58 +10,9 @@
 
 #include <string.h>
 
+#include "redact_private.h"
+
 /* ---- rules ---- */
-
-/* Names of secrets. A key is cut into words at '_', '-', '.', and at lower-to-upper steps; "anywhere" compares with the key written without
- * separators, so that PGPASSWORD and clientSecretValue are found. */
-enum name_rule { NAME_ANYWHERE, NAME_WORD, NAME_WORD_ENDS, NAME_IN_QUERY };
-static const struct {
-    const char *name;
-    enum name_rule rule;
-} secret_names[] = {
-    {"password", NAME_ANYWHERE},
-    {"passwd", NAME_ANYWHERE},
-    {"passphrase", NAME_ANYWHERE},
-    {"passwort", NAME_ANYWHERE},
-    {"kennwort", NAME_ANYWHERE},
-    {"secret", NAME_ANYWHERE},
-    {"apikey", NAME_ANYWHERE},
-    {"privatekey", NAME_ANYWHERE},
-    {"accesskey", NAME_ANYWHERE},
-    {"signingkey", NAME_ANYWHERE},
-    {"encryptionkey", NAME_ANYWHERE},
-    {"masterkey", NAME_ANYWHERE},
-    {"accountkey", NAME_ANYWHERE},
-    {"sharedkey", NAME_ANYWHERE},
-    {"storagekey", NAME_ANYWHERE},
-    {"deploykey", NAME_ANYWHERE},
-    {"licensekey", NAME_ANYWHERE},
-    {"authkey", NAME_ANYWHERE},
-    {"sessionid", NAME_ANYWHERE},
-    {"sessid", NAME_ANYWHERE},
-    {"credential", NAME_ANYWHERE},
-    {"sessionkey", NAME_ANYWHERE},
-    {"token", NAME_WORD_ENDS},
-    {"tokens", NAME_WORD_ENDS},
-    {"pwd", NAME_WORD_ENDS},
-    {"pass", NAME_WORD},
-    {"passcode", NAME_WORD},
-    {"auth", NAME_WORD},
-    {"authorization", NAME_WORD},
-    {"cookie", NAME_WORD},
-    {"cookies", NAME_WORD},
-    {"bearer", NAME_WORD},
-    {"jwt", NAME_WORD},
-    {"key", NAME_IN_QUERY},
-    {"sig", NAME_IN_QUERY},
-    {"signature", NAME_IN_QUERY},
-};
-
-/* A key whose last word is one of these describes a secret without being one. */
-static const char *const describing_words[] = {
-    "file",    "path",      "dir",    "url",     "uri",      "name",    "names",    "count", "length", "len",   "size", "ttl",  "expiry",
-    "expires", "expiresin", "policy", "enabled", "required", "timeout", "endpoint", "mode",  "method", "field", "env",  "type", "limit",
-};
 
 /* Tokens that tell what they are. `tail` characters must follow; the run of the token's characters is masked whole. */
 enum tail_set { TAIL_ALNUM, TAIL_DASH, TAIL_DOT };
@@ -102,141 +53,9 @@ static const char *const schemes[] = {"bearer", "basic", "token", "digest", "neg
 static const char *const harmless_values[] = {"true", "false", "0",  "1",   "null",  "none", "nil",
                                               "yes",  "no",    "on", "off", "unset", "~",    RB_REDACTED};
 
-#define KEY_MAX        128 /* longer identifiers are no keys */
 #define GAP_MAX        32  /* blanks between key, separator and value */
 #define TOKEN_LOOK_MAX 64  /* how far a tail is checked */
 #define URL_LOOK_MAX   256 /* how far a password with a slash is searched for its '@' */
-
-/* ---- characters ---- */
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-static bool is_upper(char c)
-{
-    return c >= 'A' && c <= 'Z';
-}
-
-static bool is_word(char c)
-{
-    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || c == '_';
-}
-
-static bool is_key_char(char c)
-{
-    return is_word(c) || c == '-' || c == '.';
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static bool is_space(char c)
-{
-    return is_blank(c) || c == '\n' || c == '\r';
-}
-
-static bool is_quote(char c)
-{
-    return c == '"' || c == '\'' || c == '`';
-}
-
-static bool equal_nocase(const char *text, size_t len, const char *lower_case)
-{
-    for (size_t i = 0; i < len; i++) {
-        if (lower_case[i] == '\0' || lower(text[i]) != lower(lower_case[i]))
-            return false;
-    }
-    return lower_case[len] == '\0';
-}
-
-static bool is_in(const char *text, size_t len, const char *const *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (equal_nocase(text, len, list[i]))
-            return true;
-    }
-    return false;
-}
-#define IS_IN(text, len, list) is_in(text, len, list, sizeof(list) / sizeof((list)[0]))
-
-/* ---- keys ---- */
-
-struct key_name {
-    char joined[KEY_MAX + 1]; /* lower case, without separators */
-    size_t joined_len;
-    size_t last_word; /* offset of the last word in `joined` */
-};
-
-/* True when one word of the key is `name` (a number behind it does not count), or a word before a separator ends in it. */
-static bool has_word(const char *key, size_t len, const char *name, bool ends_is_enough)
-{
-    size_t name_len = strlen(name), word = 0;
-    for (size_t i = 0; i <= len; i++) {
-        bool separator = i == len || !is_word(key[i]) || key[i] == '_';
-        bool step = !separator && i > 0 && is_upper(key[i]) && !is_upper(key[i - 1]);
-        if (!separator && !step)
-            continue;
-        size_t end = i;
-        while (end > word && is_digit(key[end - 1]))
-            end--;
-        bool long_enough = ends_is_enough && separator ? end - word >= name_len : end - word == name_len;
-        if (long_enough && equal_nocase(key + end - name_len, name_len, name))
-            return true;
-        word = separator ? i + 1 : i;
-    }
-    return false;
-}
-
-static struct key_name name_of(const char *key, size_t len)
-{
-    struct key_name name = {.joined_len = 0};
-    for (size_t i = 0; i < len; i++) {
-        bool separator = !is_word(key[i]) || key[i] == '_';
-        bool step = i > 0 && is_upper(key[i]) && !is_upper(key[i - 1]);
-        if (separator || step)
-            name.last_word = name.joined_len;
-        if (!separator)
-            name.joined[name.joined_len++] = lower(key[i]);
-    }
-    return name;
-}
-
-static bool key_is_secret(const char *key, size_t len, bool in_query)
-{
-    if (len == 0 || len > KEY_MAX)
-        return false;
-    /* The working folder, and lists of names of secrets (compose files, our own check kind). */
-    if ((len == 3 && memcmp(key, "PWD", 3) == 0) || (len == 6 && memcmp(key, "OLDPWD", 6) == 0) || equal_nocase(key, len, "secrets"))
-        return false;
-    struct key_name name = name_of(key, len);
-    const char *last = name.joined + name.last_word;
-    if (name.last_word > 0 && IS_IN(last, name.joined_len - name.last_word, describing_words))
-        return false;
-    for (size_t i = 0; i < sizeof secret_names / sizeof secret_names[0]; i++) {
-        const char *secret = secret_names[i].name;
-        enum name_rule rule = secret_names[i].rule;
-        if (rule == NAME_IN_QUERY && !in_query)
-            continue;
-        bool hit = rule == NAME_ANYWHERE ? strstr(name.joined, secret) != NULL : has_word(key, len, secret, rule == NAME_WORD_ENDS);
-        if (hit)
-            return true;
-    }
-    return false;
-}
-
-bool rb_redact_key_is_secret(const char *key)
-{
-    return key_is_secret(key, strnlen(key, KEY_MAX + 1), false);
-}
 
 /* ---- the scanner ---- */
 
@@ -299,7 +118,7 @@ static size_t line_end(const struct scanner *s, size_t at)
 static size_t skip_blanks(const struct scanner *s, size_t at)
 {
     size_t limit = at + GAP_MAX;
-    while (at < limit && is_blank(peek(s, at)))
+    while (at < limit && rb_redact_is_blank(peek(s, at)))
         at++;
     return at;
 }
@@ -339,7 +158,7 @@ static bool mask_pem(struct scanner *s)
 
 static bool in_tail(char c, unsigned set)
 {
-    return is_word(c) || (set != TAIL_ALNUM && (c == '-' || (set == TAIL_DOT && c == '.')));
+    return rb_redact_is_word(c) || (set != TAIL_ALNUM && (c == '-' || (set == TAIL_DOT && c == '.')));
 }
 
 static bool mask_token(struct scanner *s)
@@ -351,7 +170,7 @@ static bool mask_token(struct scanner *s)
         size_t tail = s->at + strlen(rule->prefix), end = tail;
         bool digit = false;
         for (; end < tail + TOKEN_LOOK_MAX && end < s->len && in_tail(s->text[end], rule->set); end++)
-            digit = digit || is_digit(s->text[end]);
+            digit = digit || rb_redact_is_digit(s->text[end]);
         if (end - tail < rule->tail || (rule->digit && !digit))
             continue;
         while (end < s->len && in_tail(s->text[end], rule->set))
@@ -371,15 +190,15 @@ struct value {
 
 static bool is_value_stop(char c)
 {
-    return c == '\0' || is_space(c) || is_quote(c) || strchr(",;)]}>|", c) != NULL;
+    return c == '\0' || rb_redact_is_space(c) || rb_redact_is_quote(c) || strchr(",;)]}>|", c) != NULL;
 }
 
 /* A quoted value: up to the same quote (a quote that is itself escaped, as in JSON inside JSON, ends at its like), else to the line's end. */
 static bool quoted_value(const struct scanner *s, size_t at, struct value *out)
 {
-    bool escaped = peek(s, at) == '\\' && is_quote(peek(s, at + 1));
+    bool escaped = peek(s, at) == '\\' && rb_redact_is_quote(peek(s, at + 1));
     char quote = peek(s, at + escaped);
-    if (!is_quote(quote))
+    if (!rb_redact_is_quote(quote))
         return false;
     size_t i = at + escaped + 1;
     out->start = i;
@@ -399,13 +218,13 @@ static bool quoted_value(const struct scanner *s, size_t at, struct value *out)
  * quote closes something, because a password may hold one. */
 static size_t bare_end(const struct scanner *s, size_t at, bool in_query, bool json)
 {
-    for (; at < s->len && !is_space(s->text[at]); at++) {
+    for (; at < s->len && !rb_redact_is_space(s->text[at]); at++) {
         char c = s->text[at];
-        if (in_query && (c == '&' || c == '#' || is_quote(c) || c == '<' || c == '>'))
+        if (in_query && (c == '&' || c == '#' || rb_redact_is_quote(c) || c == '<' || c == '>'))
             break;
         if (json && (c == ',' || c == '}' || c == ']'))
             break;
-        if (c == '"' || (is_quote(c) && is_value_stop(peek(s, at + 1))))
+        if (c == '"' || (rb_redact_is_quote(c) && is_value_stop(peek(s, at + 1))))
             break;
         if (c == '\\' && peek(s, at + 1) == '"')
             break;
@@ -417,7 +236,7 @@ static size_t bare_end(const struct scanner *s, size_t at, bool in_query, bool j
 static size_t block_end(const struct scanner *s, size_t at)
 {
     size_t indent = 0;
-    while (is_blank(peek(s, s->line_start + indent)))
+    while (rb_redact_is_blank(peek(s, s->line_start + indent)))
         indent++;
     size_t end = line_end(s, at);
     while (end < s->len) {
@@ -425,7 +244,7 @@ static size_t block_end(const struct scanner *s, size_t at)
         while (next < s->len && s->text[next] != '\n')
             next++;
         next++;
-        while (is_blank(peek(s, next + depth)))
+        while (rb_redact_is_blank(peek(s, next + depth)))
             depth++;
         char first = peek(s, next + depth);
         if (next >= s->len || (depth <= indent && first != '\n' && first != '\r'))
@@ -440,7 +259,7 @@ static bool is_block_mark(const struct scanner *s, size_t at)
     if (peek(s, at) != '|' && peek(s, at) != '>')
         return false;
     at++;
-    while (is_digit(peek(s, at)) || peek(s, at) == '+' || peek(s, at) == '-')
+    while (rb_redact_is_digit(peek(s, at)) || peek(s, at) == '+' || peek(s, at) == '-')
         at++;
     at = skip_blanks(s, at);
     return at == s->len || peek(s, at) == '\n' || peek(s, at) == '\r';
@@ -449,12 +268,12 @@ static bool is_block_mark(const struct scanner *s, size_t at)
 /* Values that cannot be secrets. `counts`: the key is a plural or a verdict, so numbers pass. */
 static bool is_harmless(const char *text, size_t len, bool counts)
 {
-    if (len == 0 || IS_IN(text, len, harmless_values))
+    if (len == 0 || RB_REDACT_IS_IN(text, len, harmless_values))
         return true;
     /* A reference names a secret without holding it; a default would hold it. */
     if (len > 3 && text[0] == '$' && text[1] == '{' && text[len - 1] == '}') {
         size_t i = 2;
-        while (i < len - 1 && is_word(text[i]))
+        while (i < len - 1 && rb_redact_is_word(text[i]))
             i++;
         if (i == len - 1)
             return true;
@@ -465,7 +284,7 @@ static bool is_harmless(const char *text, size_t len, bool counts)
     if (stars == len)
         return true;
     size_t digits = 0;
-    while (digits < len && (is_digit(text[digits]) || text[digits] == '.' || text[digits] == ','))
+    while (digits < len && (rb_redact_is_digit(text[digits]) || text[digits] == '.' || text[digits] == ','))
         digits++;
     return counts && digits == len;
 }
@@ -488,7 +307,7 @@ static bool starts_line(const struct scanner *s, size_t at)
     size_t i = s->line_start;
     if (peek(s, i) == '+' || peek(s, i) == '-')
         i++;
-    while (i < at && (is_blank(s->text[i]) || s->text[i] == '-'))
+    while (i < at && (rb_redact_is_blank(s->text[i]) || s->text[i] == '-'))
         i++;
     if (starts_with(s, i, "export "))
         i += 7;
@@ -529,9 +348,9 @@ static size_t value_offset(const struct scanner *s, const struct found_key *key,
 static size_t skip_scheme(const struct scanner *s, size_t at, size_t end)
 {
     size_t word = at;
-    while (word < end && word < at + 16 && is_word(s->text[word]))
+    while (word < end && word < at + 16 && rb_redact_is_word(s->text[word]))
         word++;
-    if (word == at || !is_blank(peek(s, word)) || !IS_IN(s->text + at, word - at, schemes))
+    if (word == at || !rb_redact_is_blank(peek(s, word)) || !RB_REDACT_IS_IN(s->text + at, word - at, schemes))
         return at;
     size_t next = skip_blanks(s, word);
     return next < end ? next : at;
@@ -540,7 +359,7 @@ static size_t skip_scheme(const struct scanner *s, size_t at, size_t end)
 static size_t header_end(const struct scanner *s, const struct found_key *key, size_t at)
 {
     /* -H 'Authorization: …': the quote that opened before the key closes the value. */
-    return find_in_line(s, at, is_quote(key->before) ? key->before : '\n');
+    return find_in_line(s, at, rb_redact_is_quote(key->before) ? key->before : '\n');
 }
 
 static size_t plain_end(const struct scanner *s, const struct found_key *key, size_t at, char sep)
@@ -559,10 +378,10 @@ static size_t plain_end(const struct scanner *s, const struct found_key *key, si
     if (sep == ':' && !key->quote && key->at_line_start) {
         size_t end = line_end(s, at);
         for (size_t i = at + 1; i < end; i++) {
-            if (s->text[i] == '#' && is_blank(s->text[i - 1]))
+            if (s->text[i] == '#' && rb_redact_is_blank(s->text[i - 1]))
                 end = i;
         }
-        while (end > at && is_blank(s->text[end - 1]))
+        while (end > at && rb_redact_is_blank(s->text[end - 1]))
             end--;
         return end;
     }
@@ -587,7 +406,7 @@ static bool mask_value(struct scanner *s, const struct found_key *key)
         value.end = plain_end(s, key, at, sep);
     }
     size_t first = value.start;
-    while (first < value.end && !is_space(s->text[first]))
+    while (first < value.end && !rb_redact_is_space(s->text[first]))
         first++;
     if (is_harmless(s->text + value.start, value.end - value.start, key->counts))
         return false;
@@ -602,14 +421,14 @@ static bool mask_value(struct scanner *s, const struct found_key *key)
 static bool mask_key(struct scanner *s)
 {
     struct found_key key = {.start = s->at, .end = s->at};
-    while (key.end < s->len && key.end - key.start <= KEY_MAX && is_key_char(s->text[key.end]))
+    while (key.end < s->len && key.end - key.start <= RB_REDACT_KEY_MAX && rb_redact_is_key_char(s->text[key.end]))
         key.end++;
     size_t start = key.start;
     while (start < key.end && s->text[start] == '-')
         start++;
     key.option = start - key.start == 2;
     size_t front = key.start;
-    if (front > 0 && is_quote(s->text[front - 1])) {
+    if (front > 0 && rb_redact_is_quote(s->text[front - 1])) {
         key.before = s->text[front - 1];
         if (peek(s, key.end) == key.before || (peek(s, key.end) == '\\' && peek(s, key.end + 1) == key.before))
             key.quote = key.before;
@@ -621,23 +440,23 @@ static bool mask_key(struct scanner *s)
     bool in_query = key.before == '?' || key.before == '&';
     char sep = '\0';
     /* Most words are followed by no separator: asked first because it is cheap. */
-    if (value_offset(s, &key, key.end, &sep) == 0 || !key_is_secret(name, len, in_query))
+    if (value_offset(s, &key, key.end, &sep) == 0 || !rb_redact_names_secret(name, len, in_query))
         return false;
     key.at_line_start = starts_line(s, start);
-    key.header = has_word(name, len, "authorization", false) || has_word(name, len, "cookie", false);
-    key.counts = lower(name[len - 1]) == 's' || equal_nocase(name, len, "auth");
+    key.header = rb_redact_has_word(name, len, "authorization", false) || rb_redact_has_word(name, len, "cookie", false);
+    key.counts = rb_redact_lower(name[len - 1]) == 's' || rb_redact_equal_nocase(name, len, "auth");
     return mask_value(s, &key);
 }
 
 /* "Bearer x" outside a header: masked when x does not look like a word of prose. */
 static bool mask_bearer(struct scanner *s)
 {
-    if (s->len - s->at < 8 || !equal_nocase(s->text + s->at, 6, "bearer") || !is_blank(s->text[s->at + 6]))
+    if (s->len - s->at < 8 || !rb_redact_equal_nocase(s->text + s->at, 6, "bearer") || !rb_redact_is_blank(s->text[s->at + 6]))
         return false;
     size_t start = skip_blanks(s, s->at + 6), end = start;
     bool digit = false;
-    while (end < s->len && (is_key_char(s->text[end]) || strchr("~+/=", s->text[end])) && s->text[end] != '\0') {
-        digit = digit || is_digit(s->text[end]);
+    while (end < s->len && (rb_redact_is_key_char(s->text[end]) || strchr("~+/=", s->text[end])) && s->text[end] != '\0') {
+        digit = digit || rb_redact_is_digit(s->text[end]);
         end++;
     }
     if (end - start < 8 || (!digit && end - start < 20))
@@ -651,7 +470,7 @@ static bool mask_bearer(struct scanner *s)
 
 static bool ends_authority(char c)
 {
-    return is_space(c) || is_quote(c) || c == '/' || c == '?' || c == '#' || c == '<' || c == '>';
+    return rb_redact_is_space(c) || rb_redact_is_quote(c) || c == '/' || c == '?' || c == '#' || c == '<' || c == '>';
 }
 
 /* Offset of the '@' that ends the user information, or 0. A password may hold a raw slash: then the '@' is looked for a little further. */
@@ -664,9 +483,9 @@ static size_t userinfo_end(const struct scanner *s, size_t start)
         if (s->text[end] == ':' && !colon)
             colon = end;
     }
-    if (at || !colon || is_digit(peek(s, colon + 1)) || s->text[start] == '[')
+    if (at || !colon || rb_redact_is_digit(peek(s, colon + 1)) || s->text[start] == '[')
         return at;
-    for (size_t i = end; i < s->len && i < end + URL_LOOK_MAX && !is_space(s->text[i]) && !is_quote(s->text[i]); i++) {
+    for (size_t i = end; i < s->len && i < end + URL_LOOK_MAX && !rb_redact_is_space(s->text[i]) && !rb_redact_is_quote(s->text[i]); i++) {
         if (s->text[i] == '@')
             return i;
     }
@@ -711,15 +530,15 @@ static bool mask_here(struct scanner *s)
     char before = s->at > 0 ? s->text[s->at - 1] : '\0';
     if (s->text[s->at] == ':')
         return mask_url(s);
-    if (is_word(before))
+    if (rb_redact_is_word(before))
         return false;
     if (s->text[s->at] == '-' && mask_pem(s))
         return true;
-    if (!is_key_char(s->text[s->at]))
+    if (!rb_redact_is_key_char(s->text[s->at]))
         return false;
     if (mask_token(s) || mask_bearer(s))
         return true;
-    return !is_key_char(before) && mask_key(s);
+    return !rb_redact_is_key_char(before) && mask_key(s);
 }
 
 size_t rb_redact(struct rb_buf *out, const char *text, size_t len)
