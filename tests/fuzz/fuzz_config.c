@@ -1,12 +1,9 @@
 /* Fuzz target: any bytes as a configuration. Nothing may crash, leak or hang; a plan comes out exactly when there is no diagnostic.
  *
  * Kinds are made up (every option type); variables come from a fixed list; the folder does not exist, so that no relative include or secret is read. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "../support/fake_kinds.h"
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__lsan_default_suppressions(void);
 
 /* libfyaml 0.7.12 forgets its 2 KiB scratch buffer when a long quoted scalar is not closed: once a reload of a broken file, not ours to free. */
@@ -35,8 +32,8 @@ static void load_nodes(const char *text, size_t size)
         return;
     rb_diags_init(&diags, arena);
     int rc = rb_node_load_text("fuzz.yml", "/nonexistent", text, size, &load_options, arena, &diags, &root);
-    if ((rc == 0) != (diags.count == 0) || (rc == 0 && root == NULL))
-        abort();
+    FUZZ_HOLDS((rc == 0) == (diags.count == 0));
+    FUZZ_HOLDS(rc < 0 || root != NULL);
     rb_node_to_json(root, false, &json);
     rb_buf_fini(&json);
     rb_arena_free(arena);
@@ -55,8 +52,9 @@ static void load_plan(const char *text)
     rb_diags_init(&diags, arena);
     struct rb_plan_request request = {.text = text, .root = "/", .state_dir = "/nonexistent", .cwd = "/", .load = &load_options};
     int rc = rb_plan_load(&request, &fake_kinds, &diags, &plan, &err);
-    if ((rc == 0) != (plan != NULL) || (rc == 0 && diags.count > 0) || (rc == RB_ECONFIG && diags.count == 0))
-        abort();
+    FUZZ_HOLDS((rc == 0) == (plan != NULL));
+    FUZZ_HOLDS(rc < 0 || diags.count == 0);
+    FUZZ_HOLDS(rc != RB_ECONFIG || diags.count > 0);
     rb_diags_print(&diags, &printed);
     rb_plan_unref(plan);
     rb_buf_fini(&printed);
@@ -67,12 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size > (256u << 10))
         return 0;
-    char *text = malloc(size + 1);
-    if (text == NULL)
-        return 0;
-    if (size > 0)
-        memcpy(text, data, size);
-    text[size] = '\0';
+    char *text = fuzz_string(data, size);
     load_nodes(text, size);
     load_plan(text);
     free(text);
