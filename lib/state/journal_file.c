@@ -230,7 +230,7 @@ static int cut_to_lines(struct journal_file *file, size_t len, size_t lines, str
     size_t written;
     int failed = write_all(file->fd, HEADER, HEADER_LENGTH, &written);
     if (failed) {
-        (void)ftruncate(file->fd, 0);
+        file->torn = ftruncate(file->fd, 0) != 0; /* half a header is recognised at the next start */
         return rb_error_sys(err, failed, "cannot begin the journal in the state folder");
     }
     file->size = HEADER_LENGTH;
@@ -313,17 +313,23 @@ static int rotate(struct journal_file *file)
     return failed ? failed : fsync(file->dir_fd) == 0 ? 0 : errno;
 }
 
-/* Bytes of whole lines from `at` on that this file still takes: at least one line. */
+/* Length of the line at `at`, with its newline. */
+static size_t line_length(const struct rb_journal_batch *batch, size_t at)
+{
+    const char *newline = memchr(batch->lines + at, '\n', batch->len - at);
+    return newline ? (size_t)(newline - (batch->lines + at)) + 1 : batch->len - at;
+}
+
+/* Bytes of whole lines from `at` on that fit into `room`. */
 static size_t chunk_length(const struct rb_journal_batch *batch, size_t at, size_t room)
 {
     size_t end = at;
-    do {
-        const char *newline = memchr(batch->lines + end, '\n', batch->len - end);
-        size_t next = newline ? (size_t)(newline - batch->lines) + 1 : batch->len;
-        if (end > at && next - at > room)
+    while (end < batch->len) {
+        size_t line = line_length(batch, end);
+        if (end + line - at > room)
             break;
-        end = next;
-    } while (end < batch->len);
+        end += line;
+    }
     return end - at;
 }
 
@@ -373,7 +379,7 @@ void rb_journal_write(struct rb_journal_batch *batch)
     struct journal_file *file = batch->file;
     int failed = 0;
     while (batch->written < batch->len && !failed) {
-        if (file->fd < 0 || file->size >= JOURNAL_ROTATE_BYTES)
+        if (file->fd < 0 || file->size + line_length(batch, batch->written) > JOURNAL_ROTATE_BYTES)
             failed = rotate(file);
         if (failed)
             break;

@@ -26,7 +26,8 @@ static const struct rb_kind fixture_worker = {.schema = {.schema = {.name = "fak
                                               .exec = RB_EXEC_WORKER,
                                               .memory_size = 16,
                                               .run = fixture_no_run};
-static const struct rb_kind fixture_exchange = {.schema = {.schema = {.name = "probe"}}, .reasons = fixture_reasons, .exec = RB_EXEC_EXCHANGE};
+static const struct rb_kind fixture_exchange = {
+    .schema = {.schema = {.name = "probe"}}, .reasons = fixture_reasons, .exec = RB_EXEC_EXCHANGE};
 
 struct fixture {
     struct rb_fake_clock clock;

@@ -111,17 +111,17 @@ struct hysteresis_row {
 };
 
 static const struct hysteresis_row hysteresis_rows[] = {
-    {1, 1, "ofowufso", "ofowufso"},   /* without hysteresis the state follows */
-    {2, 1, "ofoff", "oooof"},         /* one bad run is not enough, a good one ends the row */
-    {2, 1, "off", "oof"},             /* the second one is */
-    {3, 1, "owuf", "ooof"},           /* bad runs of different kinds count together; the last one names the state */
-    {2, 1, "ff", "pf"},               /* a first bad result is undecided */
-    {2, 1, "fo", "po"},               /* a first good one is not */
-    {1, 2, "fofoo", "ffffo"},         /* recovery has its own number, and a bad run ends the row */
-    {2, 2, "wwff", "pwwf"},           /* worsening between bad states needs fail_after too */
-    {1, 2, "ffwww", "fffww"},         /* and becoming less bad recover_after */
-    {2, 2, "owwffoo", "oowwffo"},     /* a whole incident */
-    {3, 1, "oso", "oso"},             /* ok and skip are equally good */
+    {1, 1, "ofowufso", "ofowufso"}, /* without hysteresis the state follows */
+    {2, 1, "ofoff", "oooof"},       /* one bad run is not enough, a good one ends the row */
+    {2, 1, "off", "oof"},           /* the second one is */
+    {3, 1, "owuf", "ooof"},         /* bad runs of different kinds count together; the last one names the state */
+    {2, 1, "ff", "pf"},             /* a first bad result is undecided */
+    {2, 1, "fo", "po"},             /* a first good one is not */
+    {1, 2, "fofoo", "ffffo"},       /* recovery has its own number, and a bad run ends the row */
+    {2, 2, "wwff", "pwwf"},         /* worsening between bad states needs fail_after too */
+    {1, 2, "ffwww", "fffww"},       /* and becoming less bad recover_after */
+    {2, 2, "owwffoo", "oowwffo"},   /* a whole incident */
+    {3, 1, "oso", "oso"},           /* ok and skip are equally good */
 };
 
 START_TEST(hysteresis_counts_runs_in_a_row)
