@@ -178,7 +178,8 @@ static void build(struct rb_plan_builder *builder)
 /* Secret values stay in plan->arena; a plan never prints them (redaction is by node->secret and RB_OPT_SECRET). */
 static int finish(struct rb_plan_builder *builder, struct rb_plan **out, struct rb_error *err)
 {
-    if (rb_arena_failed(builder->plan->arena) || rb_arena_failed(builder->diags->arena))
+    bool unexplained = builder->failed && builder->diags->count == 0; /* only memory fails without a diagnostic */
+    if (unexplained || rb_arena_failed(builder->plan->arena) || rb_arena_failed(builder->diags->arena))
         return rb_error_set(err, RB_ENOMEM, "out of memory while reading the configuration");
     if (builder->failed || builder->diags->count > 0) {
         size_t total = builder->diags->count + builder->diags->dropped;

@@ -290,7 +290,7 @@ int rb_plan_check_runbooks(struct rb_plan_builder *builder)
         if (plan->checks[i].runbook == NULL)
             continue;
         RB_ARENA_AUTO *scratch = rb_arena_new((size_t)8 << 20);
-        if (scratch == NULL || check_reference(builder, &plan->checks[i], &document, scratch) < 0)
+        if (scratch == NULL || check_reference(builder, &plan->checks[i], &document, scratch) < 0 || rb_arena_failed(scratch))
             rc = RB_ECONFIG;
     }
     rb_buf_fini(&document.text);

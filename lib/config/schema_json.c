@@ -14,8 +14,8 @@
 
 static json_t *schema_of(const struct rb_option *option, unsigned depth);
 
-/* jansson's *_new functions take references and return -1 on a NULL value: a failure anywhere leaves a hole that `rb_schema_json` notices by dumping
- * NULL at the latest; memory is the only reason. */
+/* jansson's functions take NULL and then do nothing, so that these builders need no check each: without memory the schema lacks a part, or is NULL,
+ * which the end reports. Nothing but an editor reads it. */
 static json_t *typed(const char *type)
 {
     return json_pack("{s:s}", "type", type);
