@@ -45,7 +45,7 @@ static bool reserve(struct rb_buf *buf, size_t len)
     size_t cap = buf->cap ? buf->cap : BUF_FIRST_CAP;
     while (cap < need)
         cap *= 2;
-    if (cap > buf->max + 1)
+    if (cap - 1 > buf->max)
         cap = buf->max + 1;
     char *grown = realloc(buf->data, cap);
     if (!grown) {

@@ -218,6 +218,7 @@ static bool quoted_value(const struct scanner *s, size_t at, struct value *out)
  * quote closes something, because a password may hold one. */
 static size_t bare_end(const struct scanner *s, size_t at, bool in_query, bool json)
 {
+    const size_t start = at;
     for (; at < s->len && !rb_redact_is_space(s->text[at]); at++) {
         char c = s->text[at];
         if (in_query && (c == '&' || c == '#' || rb_redact_is_quote(c) || c == '<' || c == '>'))
@@ -229,6 +230,9 @@ static size_t bare_end(const struct scanner *s, size_t at, bool in_query, bool j
         if (c == '\\' && peek(s, at + 1) == '"')
             break;
     }
+    /* Punctuation of the sentence or the shell; at the end of a secret it gives nothing away. */
+    while (at > start && (s->text[at - 1] == ',' || s->text[at - 1] == ';'))
+        at--;
     return at;
 }
 
@@ -466,6 +470,33 @@ static bool mask_bearer(struct scanner *s)
     return true;
 }
 
+/* "-u user:password" as curl takes it; "-u 1000:1000" names a user and a group. */
+static bool mask_user_option(struct scanner *s)
+{
+    static const char *const options[] = {"-u ", "--user ", "--user=", "--proxy-user "};
+    size_t start = 0;
+    for (size_t i = 0; i < sizeof options / sizeof options[0] && !start; i++) {
+        if (starts_with(s, s->at, options[i]))
+            start = s->at + strlen(options[i]);
+    }
+    if (!start)
+        return false;
+    char quote = rb_redact_is_quote(peek(s, start)) ? s->text[start++] : ' ';
+    size_t end = start, colon = 0;
+    bool number = true;
+    for (; end < s->len && s->text[end] != quote && s->text[end] != '\n' && s->text[end] != '\r'; end++) {
+        if (colon)
+            number = number && rb_redact_is_digit(s->text[end]);
+        else if (s->text[end] == ':')
+            colon = end;
+    }
+    if (!colon || number || s->text[colon + 1] == '/')
+        return false;
+    copy_to(s, colon + 1);
+    mask_to(s, end);
+    return true;
+}
+
 /* ---- URLs ---- */
 
 static bool ends_authority(char c)
@@ -536,7 +567,7 @@ static bool mask_here(struct scanner *s)
         return true;
     if (!rb_redact_is_key_char(s->text[s->at]))
         return false;
-    if (mask_token(s) || mask_bearer(s))
+    if (mask_token(s) || mask_bearer(s) || (s->text[s->at] == '-' && mask_user_option(s)))
         return true;
     return !rb_redact_is_key_char(before) && mask_key(s);
 }

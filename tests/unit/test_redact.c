@@ -50,6 +50,10 @@ START_TEST(keys_and_values)
     expect("<password>abc</password>", "<password>" M "</password>");
     expect("GET /x?token=abc&y=1&sig=zzz HTTP", "GET /x?token=" M "&y=1&sig=" M " HTTP");
     expect("password=ab,c;d&e rest", "password=" M " rest");
+    expect("token=abc, next=1; secret=x; echo", "token=" M ", next=1; secret=" M "; echo");
+    expect("curl -u admin:hunter2 http://h/", "curl -u admin:" M " http://h/");
+    expect("curl --user 'a:b c' x", "curl --user 'a:" M "' x");
+    expect("docker run -u 1000:1000 x", "docker run -u 1000:1000 x");
     expect("tokens: [a, b]\nnext: 1", "tokens: " M "\nnext: 1");
     expect("auth: |\n  line one\n\n  line two\nnext: 1", "auth: " M "\nnext: 1");
 }
