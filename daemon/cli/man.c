@@ -3,6 +3,18 @@
 
 #include "cli.h"
 
+/* One character beyond ASCII as \[uXXXX], because roff reads bytes; returns how many bytes follow its first. The texts are our own and valid UTF-8. */
+static size_t add_wide(struct rb_buf *out, const char *text)
+{
+    unsigned char first = (unsigned char)text[0];
+    size_t more = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : 1;
+    unsigned point = first & (0x3Fu >> more);
+    for (size_t i = 1; i <= more; i++)
+        point = point << 6 | ((unsigned char)text[i] & 0x3Fu);
+    rb_buf_addf(out, "\\[u%04X]", point);
+    return more;
+}
+
 /* Text with '-', '\\' and a leading '.' or '\'' made harmless (groff_char(7)); a line break becomes a request of its own. */
 static void add_text(struct rb_buf *out, const char *text)
 {
@@ -17,6 +29,8 @@ static void add_text(struct rb_buf *out, const char *text)
             rb_buf_adds(out, "\\-");
         else if (*text == '\n')
             rb_buf_adds(out, "\n.br\n");
+        else if ((unsigned char)*text >= 0x80)
+            text += add_wide(out, text);
         else
             rb_buf_addc(out, *text);
     }

@@ -82,7 +82,7 @@ static void add_frame(struct rb_buf *frame, const struct rb_buf *text, size_t ro
         const char *newline = memchr(at, '\n', len);
         size_t line = newline ? (size_t)(newline - at) : len;
         rb_buf_add(frame, at, fitting(at, line, columns));
-        rb_buf_adds(frame, row + 1 < rows ? "\033[0m\033[K\r\n" : "\033[0m\033[K");
+        rb_buf_adds(frame, row + 1 < rows ? "\033[0m\033[K\n" : "\033[0m\033[K");
         at += line + (newline ? 1 : 0);
     }
 }

@@ -324,8 +324,8 @@ static void measured_disk(const struct disk_options *disk, const struct rb_disk_
                             info->read_only ? ", read-only" : "");
     RB_BUF_AUTO quoted;
     rb_buf_init(&quoted, 8192);
-    if (out->result > RB_RESULT_OK && info->mount_point && rb_text_shell_quote(&quoted, info->mount_point))
-        rb_outcome_hint(out, result > RB_RESULT_OK ? "du -xh -d 2 %s | sort -h | tail -20" : "df -h -- %s", rb_buf_str(&quoted));
+    if (result > RB_RESULT_OK && info->mount_point && rb_text_shell_quote(&quoted, info->mount_point))
+        rb_outcome_hint(out, "du -xh -d 2 %s | sort -h | tail -20", rb_buf_str(&quoted));
 }
 
 static void check_disk(const struct rb_check_ctx *ctx, const struct disk_options *disk, struct rb_outcome *out, struct rb_buf *summary)

@@ -171,7 +171,7 @@ START_TEST(tables_are_whole)
         ck_assert_ptr_nonnull(strstr(rb_buf_str(&text), rb_cli_commands[i]->name));
     rb_buf_reset(&text);
     rb_cli_man(&text);
-    ck_assert_ptr_nonnull(strstr(rb_buf_str(&text), ".SS \"check [NAME…]\""));
+    ck_assert_ptr_nonnull(strstr(rb_buf_str(&text), ".SS \"check [NAME\\[u2026]]\""));
     ck_assert_ptr_nonnull(strstr(rb_buf_str(&text), "\\-\\-strict"));
 }
 END_TEST
