@@ -1,4 +1,5 @@
 /* The bounded buffer: growth, its maximum, sticky failure, stealing. */
+#include <stdint.h>
 #include <string.h>
 
 #include "../support/check_main.h"
@@ -15,6 +16,9 @@ START_TEST(starts_empty)
     rb_buf_fini(&zero);
     rb_buf_adds(&zero, "x");
     ck_assert(zero.failed);
+    RB_BUF_AUTO largest = {.max = SIZE_MAX};
+    rb_buf_adds(&largest, "x");
+    ck_assert_str_eq(rb_buf_str(&largest), "x");
 }
 END_TEST
 

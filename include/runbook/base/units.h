@@ -23,9 +23,9 @@ struct rb_amount {
 };
 int rb_amount_parse(const char *text, struct rb_amount *out, struct rb_error *err) RB_MUST_CHECK;
 
-/* "1 s", "5 min 33 s", "41 min", "7 h 2 min", "3 d 4 h": two largest parts, for people. Negative prints "0 s". */
+/* "1 s", "5 min 33 s", "41 min", "7 h 2 min", "3 d 4 h": two largest parts, for people; below one second "0.4 s". Negative prints "0 s". */
 void rb_duration_print(struct rb_buf *out, int64_t ms);
-/* "60s", "1m30s": the form that rb_duration_parse reads. */
+/* "60s" (one minute exactly), "1m30s", "5m", "7d": the form that rb_duration_parse reads. Days are the largest unit. */
 void rb_duration_print_exact(struct rb_buf *out, int64_t ms);
 /* "42 GiB", "1.5 MiB", "512 B". */
 void rb_size_print(struct rb_buf *out, int64_t bytes);
@@ -41,7 +41,7 @@ const char *rb_time_rfc3339_ms(char out[RB_TIME_TEXT], int64_t wall_ns);
 const char *rb_time_human(char out[RB_TIME_TEXT], int64_t wall_ns);
 /* "03:07:41Z" for people. */
 const char *rb_time_of_day(char out[RB_TIME_TEXT], int64_t wall_ns);
-/* Reads RFC 3339 with Z or offset; fractions to nanoseconds. */
+/* Reads RFC 3339 with Z or offset; fractions to nanoseconds; a bare date is its midnight in UTC. Years 1678 .. 2261. */
 int rb_time_parse(const char *text, int64_t *out_wall_ns, struct rb_error *err) RB_MUST_CHECK;
 
 #endif
