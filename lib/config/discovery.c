@@ -265,8 +265,8 @@ void rb_discovery_explain(struct rb_buf *out)
         rb_buf_addf(out, "  %-16s %-11s port %u\n", services[i].name, services[i].kind, (unsigned)services[i].port);
     rb_buf_adds(out, "\nDiscovery itself starts no program and opens no connection. The plan may start these, and no others,\n"
                      "each only when a file tells that it is used:\n"
-                     "  git              [git, --version]       .git\n");
+                     "  git              [git, --version]         .git\n");
     for (const struct rb_tool_marker *marker = rb_tool_markers; marker->pattern != NULL; marker++)
-        rb_buf_addf(out, "  %-16s %-22s %s\n", marker->tool, marker->argv, marker->pattern);
-    rb_buf_adds(out, "  docker           [docker, --version]    *compose*.yml, *compose*.yaml\n");
+        rb_buf_addf(out, "  %-16s %-24s %s\n", marker->tool, marker->argv, marker->pattern);
+    rb_buf_adds(out, "  docker           [docker, --version]      *compose*.yml, *compose*.yaml\n");
 }

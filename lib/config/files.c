@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "runbook/base/glob.h"
+#include "runbook/base/text.h"
 #include "runbook/platform/platform.h"
 
 #define MAX_ENTRIES 20000u /* looked at for one pattern */
@@ -65,17 +66,22 @@ static bool is_written_by_others(const struct stat *st)
     return (st->st_mode & S_IWGRP) != 0 && !is_private_group(st->st_uid, st->st_gid);
 }
 
-int rb_config_check_writers(struct rb_loader *loader, struct rb_mark mark, const char *path)
+int rb_config_check_writers(struct rb_loader *loader, const char *path)
 {
     struct stat st;
+    struct rb_mark mark = {.file = path};
+    RB_BUF_AUTO quoted;
+    rb_buf_init(&quoted, 8192);
     if (!loader->options.check_permissions || stat(path, &st) != 0)
         return 0; /* reading it will say why it cannot be read */
-    if (is_written_by_others(&st))
+    if (is_written_by_others(&st)) {
+        const char *target = rb_text_shell_quote(&quoted, path) ? rb_buf_str(&quoted) : "FILE";
         return rb_diag_add(loader->diags, mark,
-                           "%s can be written by others (mode %04o), who could make runbookd start programs; run: chmod go-w %s", path,
-                           (unsigned)(st.st_mode & 07777), path);
+                           "others can write this file (mode %04o) and make runbookd start programs; run: chmod go-w %s",
+                           (unsigned)(st.st_mode & 07777), target);
+    }
     if (st.st_uid != geteuid() && st.st_uid != 0)
-        return rb_diag_add(loader->diags, mark, "%s belongs to user %u, not to you (%u) or root; copy it, or change its owner", path,
+        return rb_diag_add(loader->diags, mark, "the file belongs to user %u, not to you (%u) or root; copy it, or change its owner",
                            (unsigned)st.st_uid, (unsigned)geteuid());
     return 0;
 }

@@ -192,7 +192,7 @@ static int load_file(struct rb_loader *loader, const char *path, struct rb_mark 
 {
     if (loader->file_count == RB_CONFIG_MAX_FILES)
         return rb_diag_add(loader->diags, named_at, "more than %u files", RB_CONFIG_MAX_FILES);
-    if (rb_config_check_writers(loader, named_at, path) < 0)
+    if (rb_config_check_writers(loader, path) < 0)
         return RB_ECONFIG;
     RB_BUF_AUTO text;
     rb_buf_init(&text, RB_CONFIG_MAX_BYTES);

@@ -36,8 +36,8 @@ int rb_config_expand(struct rb_loader *loader, struct rb_node *node) RB_MUST_CHE
 /* Replaces node->scalar, a path, by what the file holds and marks the node secret. */
 int rb_config_read_secret(struct rb_loader *loader, const char *dir, struct rb_node *node) RB_MUST_CHECK;
 
-/* Refuses a file that somebody else can change; says what to do. `mark` is where it was named. */
-int rb_config_check_writers(struct rb_loader *loader, struct rb_mark mark, const char *path) RB_MUST_CHECK;
+/* Refuses a file that somebody else can change; says what to do. */
+int rb_config_check_writers(struct rb_loader *loader, const char *path) RB_MUST_CHECK;
 /* "dir/name", or `name` when it is absolute; in the arena. "~/" is expanded. */
 const char *rb_config_join(struct rb_arena *arena, const char *dir, const char *name);
 /* The folder part of a path, "." when it has none; in the arena. */
