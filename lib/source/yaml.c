@@ -169,9 +169,10 @@ static void place_node(struct reader *r, struct rb_doc_node *node, struct doc_si
 
 static void on_alias(struct reader *r, struct fy_token *token)
 {
-    struct doc_place place = token_place(token, (struct doc_place){1, 1});
+    struct doc_place place = token_place(token, (struct doc_place){1, 2});
     size_t len = 0;
     const char *name = fy_token_get_text(token, &len);
+    place.column -= place.column > 1; /* the token begins behind its '*' */
     struct anchor *anchor = name ? find_anchor(r, name, len) : NULL;
     int shown = len > 80 ? 80 : (int)len;
     if (!anchor) {

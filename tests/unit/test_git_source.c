@@ -1,0 +1,308 @@
+/* Facts of real repositories made by git, and that reading them changes nothing and starts nothing. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utime.h>
+
+#include "runbook/base/buf.h"
+#include "runbook/base/digest.h"
+#include "runbook/platform/platform.h"
+#include "runbook/source/files.h"
+#include "runbook/source/git.h"
+#include "support/check_main.h"
+#include "support/program.h"
+#include "support/scratch.h"
+
+static struct rb_git *open_git(const char *path)
+{
+    struct rb_git *git = NULL;
+    struct rb_error err = {0};
+    int code = rb_git_open(path, &git, &err);
+    ck_assert_msg(code == 0, "%s", err.message);
+    return git;
+}
+
+static struct rb_git_status status(const char *path, struct rb_arena *arena)
+{
+    struct rb_git *git = open_git(path);
+    struct rb_git_status out;
+    struct rb_error err = {0};
+    int code = rb_git_status(git, true, NULL, arena, &out, &err);
+    ck_assert_msg(code == 0, "%s", err.message);
+    rb_git_close(git);
+    return out;
+}
+
+static void make_repository(struct scratch *s)
+{
+    scratch_make(s);
+    git_run(s->path, "init", "-q", "-b", "main");
+    scratch_write(s, "a", "one\n");
+    scratch_write(s, "b", "two\n");
+    scratch_folder(s, "d");
+    scratch_write(s, "d/c", "three\n");
+    git_run(s->path, "add", "-A");
+    git_run(s->path, "commit", "-q", "-m", "first \xE2\x80\xAE line\n\nbody");
+}
+
+START_TEST(head_and_state)
+{
+    struct scratch s;
+    scratch_make(&s);
+    RB_ARENA_AUTO *arena = rb_arena_new(1 << 20);
+    struct rb_error err = {0};
+    struct rb_git *git = NULL;
+    ck_assert_int_eq(rb_git_open(s.path, &git, &err), RB_ENOTFOUND);
+    ck_assert_ptr_null(git);
+    git_run(s.path, "init", "-q", "-b", "trunk");
+    git = open_git(s.path);
+    struct rb_git_head head;
+    ck_assert_int_eq(rb_git_head(git, arena, &head, &err), 0);
+    ck_assert(head.unborn && !head.detached);
+    ck_assert_str_eq(head.branch, "trunk");
+    rb_git_close(git);
+    scratch_remove(&s);
+
+    make_repository(&s);
+    git = open_git(s.path);
+    ck_assert_int_eq(rb_git_head(git, arena, &head, &err), 0);
+    ck_assert_str_eq(head.branch, "main");
+    ck_assert_uint_eq(strlen(head.commit), 40);
+    ck_assert_str_eq(head.subject, "first \xE2\x80\xAE line");
+    ck_assert(rb_git_has_commit(git, head.commit));
+    ck_assert(!rb_git_has_commit(git, "0123456789012345678901234567890123456789"));
+    ck_assert(!rb_git_has_commit(git, "no hex"));
+    bool has = true;
+    ck_assert_int_eq(rb_git_has_tag(git, "v1", &has, &err), 0);
+    ck_assert(!has);
+    git_run(s.path, "tag", "v1");
+    ck_assert_int_eq(rb_git_has_tag(git, "v1", &has, &err), 0);
+    ck_assert(has);
+    ck_assert_int_eq(rb_git_has_tag(git, "../../x", &has, &err), 0);
+    ck_assert(!has);
+    struct rb_git_state state;
+    ck_assert_int_eq(rb_git_state(git, arena, &state, &err), 0);
+    ck_assert_ptr_null(state.operation);
+    ck_assert_ptr_null(state.lock_path);
+    ck_assert_int_eq(state.fetch_head_mtime_wall_ns, 0);
+    scratch_write(&s, ".git/index.lock", "");
+    ck_assert_int_eq(rb_git_state(git, arena, &state, &err), 0);
+    ck_assert_ptr_nonnull(strstr(state.lock_path, ".git/index.lock"));
+    ck_assert_int_gt(state.lock_mtime_wall_ns, 0);
+    rb_git_close(git);
+    git_run(s.path, "-c", "core.hooksPath=/dev/null", "rev-parse", "HEAD");
+    scratch_remove(&s);
+}
+END_TEST
+
+START_TEST(operations)
+{
+    struct scratch s;
+    make_repository(&s);
+    git_run(s.path, "checkout", "-q", "-b", "other");
+    scratch_write(&s, "a", "other\n");
+    git_run(s.path, "commit", "-q", "-a", "-m", "o");
+    git_run(s.path, "checkout", "-q", "main");
+    scratch_write(&s, "a", "main\n");
+    git_run(s.path, "commit", "-q", "-a", "-m", "m");
+    ck_assert_int_ne(program_run(s.path, (const char *const[]){"git", "merge", "other", NULL}), 0);
+    RB_ARENA_AUTO *arena = rb_arena_new(1 << 20);
+    struct rb_git *git = open_git(s.path);
+    struct rb_git_state state;
+    struct rb_error err = {0};
+    ck_assert_int_eq(rb_git_state(git, arena, &state, &err), 0);
+    ck_assert_str_eq(state.operation, "merge");
+    ck_assert_uint_eq(status(s.path, arena).conflicted, 1);
+    git_run(s.path, "merge", "--abort");
+    ck_assert_int_ne(program_run(s.path, (const char *const[]){"git", "rebase", "other", NULL}), 0);
+    ck_assert_int_eq(rb_git_state(git, arena, &state, &err), 0);
+    ck_assert_str_eq(state.operation, "rebase");
+    rb_git_close(git);
+    scratch_remove(&s);
+}
+END_TEST
+
+START_TEST(status_by_content)
+{
+    struct scratch s;
+    char path[512];
+    make_repository(&s);
+    RB_ARENA_AUTO *arena = rb_arena_new(4 << 20);
+    struct rb_git_status st = status(s.path, arena);
+    ck_assert_uint_eq(st.staged + st.modified + st.deleted + st.untracked + st.conflicted, 0);
+    /* A touch is no change. */
+    struct utimbuf old = {1000000000, 1000000000};
+    ck_assert_int_eq(utime(scratch_path(&s, "a", path), &old), 0);
+    ck_assert_uint_eq(status(s.path, arena).modified, 0);
+    /* Same size, other content, right after the index was written: racy, still seen. */
+    scratch_write(&s, "b", "TWO\n");
+    ck_assert_uint_eq(status(s.path, arena).modified, 1);
+    scratch_write(&s, "b", "two\n");
+    ck_assert_uint_eq(status(s.path, arena).modified, 0);
+    ck_assert_int_eq(chmod(scratch_path(&s, "b", path), 0755), 0);
+    ck_assert_uint_eq(status(s.path, arena).modified, 1);
+    ck_assert_int_eq(chmod(path, 0644), 0);
+    ck_assert_int_eq(unlink(scratch_path(&s, "d/c", path)), 0);
+    scratch_write(&s, "new", "n");
+    scratch_folder(&s, "many");
+    scratch_write(&s, "many/1", "");
+    scratch_write(&s, "many/2", "");
+    scratch_folder(&s, "empty");
+    scratch_write(&s, "staged", "s");
+    git_run(s.path, "add", "staged");
+    st = status(s.path, arena);
+    ck_assert_uint_eq(st.deleted, 1);
+    ck_assert_uint_eq(st.untracked, 2); /* "new" and "many/": as git status counts */
+    ck_assert_uint_eq(st.staged, 1);
+    ck_assert_uint_eq(st.samples.count, 4);
+    /* A file replaced by a FIFO is modified, and never opened. */
+    ck_assert_int_eq(unlink(scratch_path(&s, "a", path)), 0);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert_uint_eq(status(s.path, arena).modified, 1);
+    scratch_remove(&s);
+}
+END_TEST
+
+START_TEST(line_ends_and_cancel)
+{
+    struct scratch s;
+    make_repository(&s);
+    scratch_write(&s, ".gitattributes", "*.txt text eol=crlf\n");
+    scratch_write(&s, "x.txt", "one\r\ntwo\r\n");
+    git_run(s.path, "add", "-A");
+    git_run(s.path, "commit", "-q", "-m", "crlf");
+    char path[512];
+    struct utimbuf old = {1000000000, 1000000000};
+    ck_assert_int_eq(utime(scratch_path(&s, "x.txt", path), &old), 0);
+    RB_ARENA_AUTO *arena = rb_arena_new(1 << 20);
+    ck_assert_uint_eq(status(s.path, arena).modified, 0);
+    atomic_bool cancelled = true;
+    struct rb_git *git = open_git(s.path);
+    struct rb_git_status out;
+    struct rb_error err = {0};
+    ck_assert_int_eq(rb_git_status(git, true, &cancelled, arena, &out, &err), RB_ETIMEOUT);
+    rb_git_close(git);
+    scratch_remove(&s);
+}
+END_TEST
+
+START_TEST(upstream_and_remote)
+{
+    struct scratch s;
+    char clone[512], commit[41];
+    make_repository(&s);
+    git_run(s.path, "clone", "-q", "--no-local", ".", "inner");
+    snprintf(clone, sizeof clone, "%s/inner", s.path);
+    scratch_write(&s, "a", "newer\n");
+    git_run(s.path, "commit", "-q", "-a", "-m", "newer");
+    RB_ARENA_AUTO *arena = rb_arena_new(1 << 20);
+    struct rb_git *git = open_git(clone);
+    struct rb_git_tracking t;
+    struct rb_git_state state;
+    struct rb_error err = {0};
+    ck_assert_int_eq(rb_git_tracking(git, arena, &t, &err), 0);
+    ck_assert(t.has_upstream && t.counted);
+    ck_assert_str_eq(t.upstream, "origin/main");
+    ck_assert_uint_eq(t.behind, 0);
+    ck_assert_int_eq(rb_git_state(git, arena, &state, &err), 0);
+    ck_assert_int_gt(state.clone_mtime_wall_ns, 0);
+    ck_assert_int_eq(rb_git_remote_head(git, "origin", "main", commit, &err), 0);
+    ck_assert(!rb_git_has_commit(git, commit));
+    ck_assert_int_eq(rb_git_remote_head(git, "origin", "nope", commit, &err), RB_ENOTFOUND);
+    ck_assert_int_eq(rb_git_remote_head(git, "nope", "main", commit, &err), RB_ENOTFOUND);
+    git_run(clone, "remote", "set-url", "origin", "/nonexistent/repo");
+    ck_assert_int_eq(rb_git_remote_head(git, "origin", "main", commit, &err), RB_ESYS);
+    git_run(clone, "remote", "set-url", "origin", s.path);
+    git_run(clone, "fetch", "-q");
+    ck_assert_int_eq(rb_git_tracking(git, arena, &t, &err), 0);
+    ck_assert_uint_eq(t.behind, 1);
+    ck_assert_int_eq(rb_git_state(git, arena, &state, &err), 0);
+    ck_assert_int_gt(state.fetch_head_mtime_wall_ns, 0);
+    rb_git_close(git);
+    scratch_remove(&s);
+}
+END_TEST
+
+static void digest_of(const struct scratch *s, const char *name, char out[RB_SHA256_HEX], struct stat *st)
+{
+    char path[512];
+    RB_BUF_AUTO bytes;
+    rb_buf_init(&bytes, 1 << 20);
+    struct rb_error err;
+    ck_assert_int_eq(rb_file_read(scratch_path(s, name, path), 1 << 20, true, &bytes, &err), 0);
+    rb_sha256_of(bytes.data, bytes.len, out);
+    ck_assert_int_eq(lstat(path, st), 0);
+}
+
+/* A repository whose configuration would run programs: a marker file shows when one did. */
+START_TEST(hostile_repository_runs_nothing)
+{
+    struct scratch s;
+    char command[600], marker[512], path[512], before[RB_SHA256_HEX], after[RB_SHA256_HEX];
+    struct stat st_before, st_after;
+    make_repository(&s);
+    scratch_path(&s, ".git/marker", marker);
+    snprintf(command, sizeof command, "#!/bin/sh\ntouch '%s'\ncat\n", marker);
+    scratch_write(&s, ".git/evil", command);
+    ck_assert_int_eq(chmod(scratch_path(&s, ".git/evil", path), 0755), 0);
+    scratch_write(&s, ".gitattributes", "* filter=x diff=x\n");
+    git_run(s.path, "add", ".gitattributes");
+    git_run(s.path, "commit", "-q", "-m", "attributes");
+    static const char *const keys[] = {"core.fsmonitor",
+                                       "filter.x.clean",
+                                       "filter.x.smudge",
+                                       "filter.x.process",
+                                       "diff.external",
+                                       "diff.x.textconv",
+                                       "core.pager",
+                                       "core.editor",
+                                       "core.sshCommand",
+                                       "credential.helper",
+                                       NULL};
+    for (size_t i = 0; keys[i]; i++)
+        git_run(s.path, "config", keys[i], path);
+    for (int i = 0; i < 2; i++) {
+        char hook[512];
+        scratch_write(&s, i ? ".git/hooks/post-index-change" : ".git/hooks/pre-auto-gc", command);
+        ck_assert_int_eq(chmod(scratch_path(&s, i ? ".git/hooks/post-index-change" : ".git/hooks/pre-auto-gc", hook), 0755), 0);
+    }
+    scratch_write(&s, "a", "changed\n");
+    (void)unlink(marker);
+    digest_of(&s, ".git/index", before, &st_before);
+    RB_ARENA_AUTO *arena = rb_arena_new(1 << 20);
+    ck_assert_uint_eq(status(s.path, arena).modified, 1);
+    struct rb_file_entry *entries;
+    size_t count;
+    struct rb_error err = {0};
+    ck_assert_int_eq(
+        rb_files_list(&(struct rb_file_request){.root = s.path, .tracked = true, .untracked = true}, arena, &entries, &count, &err), 0);
+    digest_of(&s, ".git/index", after, &st_after);
+    ck_assert_int_ne(access(marker, F_OK), 0);
+    ck_assert_str_eq(before, after);
+    ck_assert_int_eq(rb_stat_mtime_ns(&st_before), rb_stat_mtime_ns(&st_after));
+    ck_assert_uint_eq(st_before.st_ino, st_after.st_ino);
+    scratch_remove(&s);
+}
+END_TEST
+
+START_TEST(foreign_owner)
+{
+    if (geteuid() != 0)
+        return; /* only root can give a folder away; the message is covered where tests run as root */
+    struct scratch s;
+    make_repository(&s);
+    char path[512];
+    ck_assert_int_eq(chown(s.path, 12345, 12345), 0);
+    ck_assert_int_eq(chown(scratch_path(&s, ".git", path), 12345, 12345), 0);
+    struct rb_git *git = NULL;
+    struct rb_error err = {0};
+    ck_assert_int_eq(rb_git_open(s.path, &git, &err), RB_EPERM);
+    ck_assert_ptr_nonnull(strstr(err.message, "safe.directory"));
+    scratch_remove(&s);
+}
+END_TEST
+
+RB_TEST_MAIN("git_source", head_and_state, operations, status_by_content, line_ends_and_cancel, upstream_and_remote,
+             hostile_repository_runs_nothing, foreign_owner)
