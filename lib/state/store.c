@@ -101,6 +101,11 @@ const struct rb_record *rb_store_record(const struct rb_store *store, size_t ind
     return store->entries[index].record;
 }
 
+int64_t rb_store_asleep_ns(const struct rb_store *store)
+{
+    return rb_elapsed_ns(store->clock) - rb_awake_ns(store->clock);
+}
+
 void *rb_store_memory(struct rb_store *store, size_t index)
 {
     return store->entries[index].memory;
@@ -189,19 +194,19 @@ static struct rb_record *record_for(struct rb_record *content, size_t kind_hints
     return record;
 }
 
-static bool begin_entry(const struct rb_clock *clock, struct entry *entry, const struct rb_check_spec *spec, const struct entry *counted)
+static bool begin_entry(const struct rb_store *store, struct entry *entry, const struct rb_check_spec *spec, const struct entry *counted)
 {
     struct rb_record content = first_record(spec);
     if (spec->untrusted)
-        content.since_wall_ns = rb_wall_ns(clock);
+        content.since_wall_ns = rb_wall_ns(store->clock);
     if (counted) {
         content.runs = counted->record->runs;
         content.failures = counted->record->failures;
         content.state_changes = counted->record->state_changes;
     }
     *entry = (struct entry){.last_start_ns = INT64_MIN,
-                            .waiting_since_ns = rb_elapsed_ns(clock),
-                            .slept_ns = INT64_MIN,
+                            .waiting_since_ns = rb_elapsed_ns(store->clock),
+                            .asleep_ns = rb_store_asleep_ns(store),
                             .decided = RB_STATE_PENDING,
                             .decided_reason = "pending"};
     entry->record = record_for(&content, 0);
@@ -266,7 +271,7 @@ static bool build_entries(struct rb_store *store, const struct rb_plan *plan, st
         const struct entry *old = found ? &store->entries[found->index] : NULL;
         bool keep = old && same_check(old->record->spec, spec);
         kept[i] = keep ? found->index : SIZE_MAX;
-        built = keep ? keep_entry(&entries[i], spec, old) : begin_entry(store->clock, &entries[i], spec, old);
+        built = keep ? keep_entry(&entries[i], spec, old) : begin_entry(store, &entries[i], spec, old);
     }
     free(names);
     return built;

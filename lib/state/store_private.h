@@ -21,7 +21,8 @@ struct entry {
     size_t kind_hints;          /* how many of the record's hints came from the kind */
     int64_t last_start_ns;      /* elapsed; INT64_MIN never */
     int64_t waiting_since_ns;   /* elapsed: since when a result is awaited */
-    int64_t slept_ns;           /* elapsed end of the last sleep; INT64_MIN none */
+    int64_t start_asleep_ns;    /* time asleep (elapsed − awake) at the last start … */
+    int64_t asleep_ns;          /* … and when the last result came, or waiting began */
     enum rb_state decided;      /* after hysteresis; PENDING: nothing decided */
     const char *decided_reason; /* static */
     int64_t decided_since_wall_ns;
@@ -80,6 +81,8 @@ struct rb_record *rb_store_writable(struct entry *entry);
 bool rb_store_publish(struct rb_store *store, size_t index, const struct rb_record *content);
 /* Looks at safety as a whole and tells the journal when it changed. `quiet`: because of a sleep, which is told in one entry of its own. */
 void rb_store_watch_safety(struct rb_store *store, bool quiet);
+/* How long the host has slept so far; only differences mean anything. */
+int64_t rb_store_asleep_ns(const struct rb_store *store);
 /* Index of a check by name in the current plan, or SIZE_MAX. */
 size_t rb_store_find(const struct rb_store *store, const char *name);
 

@@ -14,6 +14,7 @@
 #include "store_private.h"
 
 #define EVIDENCE_MAX (RB_OUTCOME_MAX_EVIDENCE + 1)
+#define SLEEP_MIN_NS RB_NS_PER_S /* less is the difference between two readings of two clocks, or a nap that hurts nobody */
 
 static bool bad(enum rb_state state)
 {
@@ -29,6 +30,7 @@ void rb_store_started(struct rb_store *store, size_t index)
 {
     struct entry *entry = &store->entries[index];
     entry->last_start_ns = rb_elapsed_ns(store->clock);
+    entry->start_asleep_ns = rb_store_asleep_ns(store);
     entry->in_flight = true;
     struct rb_record *record = rb_store_writable(entry);
     if (!record)
@@ -156,13 +158,20 @@ static void show_decided(struct run *run, struct rb_record *content, bool applie
     content->since_wall_ns = entry->decided_since_wall_ns;
 }
 
+/* A bad result of a run that spanned a sleep accuses nobody: the check waits for its catch-up run, as after rb_store_slept. */
 static void show_oversleep(struct run *run, struct rb_record *content)
 {
     const struct rb_record *old = run->entry->record;
     content->state = old->state;
     content->reason = old->reason;
     content->message = old->message;
-    content->since_wall_ns = old->since_wall_ns;
+    if (old->state == RB_STATE_STALE || old->state == RB_STATE_PENDING)
+        return;
+    content->state = RB_STATE_STALE;
+    content->reason = "stale";
+    content->message = "the host slept during the run; waits for its next run";
+    content->since_wall_ns = content->last_run_wall_ns;
+    run->entry->unconfirmed = true;
 }
 
 /* Whether the change is one that people count: not the first good result, not a return to what was before a restart or a sleep. */
@@ -220,7 +229,9 @@ bool rb_store_completed(struct rb_store *store, size_t index, const struct rb_ou
                       .was_unconfirmed = entry->unconfirmed,
                       .was_gap = entry->gap};
     rb_judge_presence(run.spec, outcome, &entry->seen_up, &run.verdict);
-    run.overslept = started_ns < entry->slept_ns && bad(rb_judge_state_of(run.verdict.result)) && run.before == RB_STATE_STALE;
+    int64_t asleep_ns = rb_store_asleep_ns(store);
+    run.overslept = entry->in_flight && asleep_ns - entry->start_asleep_ns > SLEEP_MIN_NS && bad(rb_judge_state_of(run.verdict.result));
+    entry->asleep_ns = asleep_ns;
     entry->in_flight = false;
     entry->completed_once = true;
     store->dirty = true;
@@ -236,9 +247,9 @@ bool rb_store_completed(struct rb_store *store, size_t index, const struct rb_ou
     /* Without memory the old record stays; nothing refreshes it, so it becomes stale: never wrongly green. */
     if (!published || content.state == run.before)
         return false;
-    if (told_change(&run, content.state))
+    if (!run.overslept && told_change(&run, content.state))
         tell_state(store, index, run.was_unconfirmed ? run.known : run.before);
-    state_changed(store, run.before, content.state, false);
+    state_changed(store, run.before, content.state, run.overslept);
     return true;
 }
 
@@ -281,16 +292,26 @@ static void stale_message(const struct entry *entry, int64_t age_ns, char *out, 
                    ran ? record->message : "");
 }
 
-static bool tick_entry(struct rb_store *store, size_t index, int64_t now_ns)
+/* Stale as after a sleep: what was decided is only unconfirmed, and the journal learns of the sleep, not of each check. */
+static void make_stale_quietly(struct rb_store *store, size_t index, const char *message)
 {
     struct entry *entry = &store->entries[index];
-    int64_t last_ns = entry->record->last_completed_ns;
-    int64_t from_ns = last_ns != INT64_MIN && last_ns > entry->waiting_since_ns ? last_ns : entry->waiting_since_ns;
-    if (!may_be_stale(store, index) || now_ns - from_ns <= rb_stale_after_ns(&store->plan->checks[index]))
-        return false;
+    /* What never ran has nothing to distrust: it only waits anew. */
+    if (entry->record->state == RB_STATE_PENDING) {
+        entry->waiting_since_ns = rb_elapsed_ns(store->clock);
+        entry->asleep_ns = rb_store_asleep_ns(store);
+        return;
+    }
+    make_stale(store, index, message);
+    entry->unconfirmed = true;
+}
+
+static void make_stale_aloud(struct rb_store *store, size_t index, int64_t age_ns)
+{
+    struct entry *entry = &store->entries[index];
     enum rb_state before = entry->record->state;
     char message[1200];
-    stale_message(entry, now_ns - from_ns, message, sizeof message);
+    stale_message(entry, age_ns, message, sizeof message);
     make_stale(store, index, message);
     entry->gap = true;
     entry->unconfirmed = false;
@@ -298,19 +319,41 @@ static bool tick_entry(struct rb_store *store, size_t index, int64_t now_ns)
     if (record && before != RB_STATE_PENDING)
         record->state_changes++;
     tell_state(store, index, before);
-    return true;
+}
+
+enum overdue { OVERDUE_NO, OVERDUE_SLEPT, OVERDUE_YES };
+
+static enum overdue tick_entry(struct rb_store *store, size_t index, int64_t now_ns, int64_t asleep_ns)
+{
+    struct entry *entry = &store->entries[index];
+    int64_t last_ns = entry->record->last_completed_ns;
+    int64_t from_ns = last_ns != INT64_MIN && last_ns > entry->waiting_since_ns ? last_ns : entry->waiting_since_ns;
+    int64_t limit_ns = rb_stale_after_ns(&store->plan->checks[index]);
+    if (!may_be_stale(store, index) || now_ns - from_ns <= limit_ns)
+        return OVERDUE_NO;
+    /* A tick may come between the waking and rb_store_slept: then it is the sleep that made the result old. */
+    int64_t slept_ns = asleep_ns - entry->asleep_ns;
+    if (slept_ns > SLEEP_MIN_NS && now_ns - from_ns - slept_ns <= limit_ns) {
+        make_stale_quietly(store, index, "the host slept; waits for its next run");
+        return OVERDUE_SLEPT;
+    }
+    make_stale_aloud(store, index, now_ns - from_ns);
+    return OVERDUE_YES;
 }
 
 bool rb_store_tick(struct rb_store *store)
 {
     if (!store->plan)
         return false;
-    int64_t now_ns = rb_elapsed_ns(store->clock);
-    bool any = false;
-    for (size_t i = 0; i < store->plan->count; i++)
-        any = tick_entry(store, i, now_ns) || any;
+    int64_t now_ns = rb_elapsed_ns(store->clock), asleep_ns = rb_store_asleep_ns(store);
+    bool any = false, aloud = false;
+    for (size_t i = 0; i < store->plan->count; i++) {
+        enum overdue overdue = tick_entry(store, i, now_ns, asleep_ns);
+        any = any || overdue != OVERDUE_NO;
+        aloud = aloud || overdue == OVERDUE_YES;
+    }
     if (any)
-        state_changed(store, RB_STATE_OK, RB_STATE_STALE, false);
+        state_changed(store, RB_STATE_OK, RB_STATE_STALE, !aloud);
     return any;
 }
 
@@ -322,19 +365,11 @@ void rb_store_slept(struct rb_store *store, int64_t slept_ns)
     rb_duration_print(&text, slept_ns / RB_NS_PER_MS);
     rb_journal_append(store->journal, &(struct rb_journal_event){.kind = RB_EVENT_KIND_SLEEP, .text = rb_buf_str(&text)});
     rb_buf_adds(&text, "; waits for its next run");
-    int64_t now_ns = rb_elapsed_ns(store->clock);
+    int64_t asleep_ns = rb_store_asleep_ns(store);
     for (size_t i = 0; store->plan && i < store->plan->count; i++) {
-        struct entry *entry = &store->entries[i];
-        entry->slept_ns = now_ns;
-        if (!may_be_stale(store, i))
-            continue;
-        /* What never ran has nothing to distrust: it only waits anew. */
-        if (entry->record->state == RB_STATE_PENDING) {
-            entry->waiting_since_ns = now_ns;
-            continue;
-        }
-        make_stale(store, i, rb_buf_str(&text));
-        entry->unconfirmed = true;
+        /* A result that came after the waking, but before this call, stands. */
+        if (may_be_stale(store, i) && asleep_ns - store->entries[i].asleep_ns > slept_ns / 2)
+            make_stale_quietly(store, i, rb_buf_str(&text));
     }
     state_changed(store, RB_STATE_OK, RB_STATE_STALE, true);
 }

@@ -157,8 +157,7 @@ START_TEST(a_held_runner_never_looks_healthy)
     fixture_start(&f, plan);
     for (size_t i = 0; i < CHECKS; i++)
         fixture_run(&f, i, RB_RESULT_OK);
-    rb_store_slept(f.store, SECOND); /* brings all to one moment */
-    for (size_t i = 0; i < CHECKS; i++) {
+    for (size_t i = 0; i < CHECKS; i++) { /* once more, all at one moment */
         rb_store_started(f.store, i);
         RB_ARENA_AUTO *arena = rb_arena_new(4096);
         struct rb_outcome outcome;
@@ -177,6 +176,36 @@ START_TEST(a_held_runner_never_looks_healthy)
             rb_fake_clock_advance(&f.clock, part ? SECOND - 1 : 1);
         }
     }
+    fixture_end(&f);
+}
+END_TEST
+
+/* What happens between the waking and rb_store_slept: a tick, a good result, a bad one of a run that spanned the sleep. */
+START_TEST(the_moment_between_waking_and_being_told)
+{
+    struct fixture f;
+    fixture_start(&f, fixture_plan(3));
+    for (size_t i = 0; i < 3; i++)
+        fixture_run(&f, i, RB_RESULT_OK);
+    int64_t since = rb_store_record(f.store, 0)->since_wall_ns;
+    int64_t started_ns = rb_elapsed_ns(&f.clock.clock);
+    rb_store_started(f.store, 2);
+    rb_fake_clock_sleep(&f.clock, 3600 * SECOND);
+    RB_ARENA_AUTO *arena = rb_arena_new(4096);
+    struct rb_outcome outcome;
+    rb_outcome_init(&outcome, arena);
+    rb_outcome_set(&outcome, RB_RESULT_FAIL, "bad", "timed out");
+    ck_assert(rb_store_completed(f.store, 2, &outcome, started_ns));
+    fixture_run(&f, 1, RB_RESULT_OK);
+    ck_assert(rb_store_tick(f.store));
+    rb_store_slept(f.store, 3600 * SECOND);
+    ck_assert_int_eq(fixture_state(&f, 0), RB_STATE_STALE);
+    ck_assert_int_eq(fixture_state(&f, 1), RB_STATE_OK);
+    ck_assert_int_eq(fixture_state(&f, 2), RB_STATE_STALE);
+    fixture_run(&f, 0, RB_RESULT_OK);
+    fixture_run(&f, 2, RB_RESULT_OK);
+    ck_assert_int_eq(rb_store_record(f.store, 0)->since_wall_ns, since);
+    ck_assert_uint_eq(rb_journal_count(f.journal), 1);
     fixture_end(&f);
 }
 END_TEST
@@ -208,4 +237,5 @@ START_TEST(a_run_that_slept_accuses_nobody)
 }
 END_TEST
 
-RB_TEST_MAIN("store_day", a_day, a_held_runner_never_looks_healthy, a_run_that_slept_accuses_nobody)
+RB_TEST_MAIN("store_day", a_day, a_held_runner_never_looks_healthy, the_moment_between_waking_and_being_told,
+             a_run_that_slept_accuses_nobody)

@@ -22,8 +22,8 @@ void rb_store_set_due(struct rb_store *store, size_t index, int64_t due_ns);
 /* Marks what became stale; returns true when something did. Stale: now − last_completed > 2·every + timeout (never for manual checks; a pending check that never
  * completed becomes stale by the same rule, counted from when the plan was set). */
 bool rb_store_tick(struct rb_store *store);
-/* The host slept: everything automatic is stale until its catch-up run; one timeline entry "host slept 7 h". Call it before the first rb_store_tick after the sleep.
- * A bad result of a run that began before the sleep does not end the staleness (the sleep may be what broke it); a good one does. */
+/* The host slept: everything automatic is stale until its catch-up run; one timeline entry "host slept 7 h". Results that came
+ * after the waking stand. A bad result of a run that spanned the sleep does not end the staleness (the sleep may be what broke it); a good one does. */
 void rb_store_slept(struct rb_store *store, int64_t slept_ns);
 bool rb_store_all_ran(const struct rb_store *store); /* every automatic check completed once */
 void *rb_store_memory(struct rb_store *store, size_t index); /* the kind's memory for this check (kind.h); NULL when it has none */
