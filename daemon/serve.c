@@ -188,7 +188,7 @@ static void init_log(const struct rb_app *app)
 {
     int level = app->options.log_level != 0 ? app->options.log_level : app->plan->daemon.log_level;
     bool journal = getenv("JOURNAL_STREAM") != NULL;
-    rb_log_init(&(struct rb_log_options){.level = (enum rb_log_level)level, .journal_prefix = journal, .timestamps = !journal, .fd = STDERR_FILENO});
+    rb_log_init(&(struct rb_log_options){.level = (enum rb_log_level)level, .journal_prefix = journal, .timestamps = !journal, .clock = app->clock, .fd = STDERR_FILENO});
 }
 
 int rb_app_serve(const struct rb_app_options *options)
