@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "runbook/source/document.h"
-#include "support/check_main.h"
+#include "../support/check_main.h"
 
 struct parsed {
     struct rb_arena *arena;

@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "runbook/source/files.h"
-#include "support/check_main.h"
-#include "support/program.h"
-#include "support/scratch.h"
+#include "../support/check_main.h"
+#include "../support/program.h"
+#include "../support/scratch.h"
 
 static struct rb_file_entry *list(const struct rb_file_request *request, struct rb_arena *arena, size_t *count)
 {

@@ -11,9 +11,9 @@
 #include "runbook/platform/platform.h"
 #include "runbook/source/files.h"
 #include "runbook/source/git.h"
-#include "support/check_main.h"
-#include "support/program.h"
-#include "support/scratch.h"
+#include "../support/check_main.h"
+#include "../support/program.h"
+#include "../support/scratch.h"
 
 static struct rb_git *open_git(const char *path)
 {

@@ -4,10 +4,10 @@
 #include <unistd.h>
 #include <utime.h>
 
-#include "support/check_main.h"
-#include "support/kind_real.h"
-#include "support/program.h"
-#include "support/scratch.h"
+#include "../support/check_main.h"
+#include "../support/kind_real.h"
+#include "../support/program.h"
+#include "../support/scratch.h"
 
 extern const struct rb_kind rb_kind_git;
 

@@ -4,9 +4,9 @@
 #include <unistd.h>
 #include <utime.h>
 
-#include "support/check_main.h"
-#include "support/kind_real.h"
-#include "support/scratch.h"
+#include "../support/check_main.h"
+#include "../support/kind_real.h"
+#include "../support/scratch.h"
 
 extern const struct rb_kind rb_kind_path;
 

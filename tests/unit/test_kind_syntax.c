@@ -3,10 +3,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "support/check_main.h"
-#include "support/kind_real.h"
-#include "support/program.h"
-#include "support/scratch.h"
+#include "../support/check_main.h"
+#include "../support/kind_real.h"
+#include "../support/program.h"
+#include "../support/scratch.h"
 
 extern const struct rb_kind rb_kind_syntax;
 

@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "runbook/check/scan.h"
-#include "support/check_main.h"
-#include "support/program.h"
-#include "support/scratch.h"
+#include "../support/check_main.h"
+#include "../support/program.h"
+#include "../support/scratch.h"
 
 /* A kind that writes down what it sees. */
 struct seen {
