@@ -69,7 +69,7 @@ static json_t *configuration(const struct rb_cli *cli)
     if (!loaded)
         return NULL;
     if (!loaded->plan)
-        return json_pack("{s:b, s:I, s:o}", "valid", 0, "errors", (json_int_t)(loaded->diags.count + loaded->diags.dropped), "message",
+        return json_pack("{s:b, s:I, s:o}", "valid", 0, "errors", (json_int_t)loaded->diags.count, "message",
                          rb_cli_json_text(loaded->diags.count > 0 ? "see: runbookd validate" : loaded->err.message));
     const struct rb_plan *plan = loaded->plan;
     char state[4096];

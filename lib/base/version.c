@@ -28,7 +28,9 @@ static bool is_digit(char c)
 
 static char lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    if (c >= 'A' && c <= 'Z')
+        return (char)(c - 'A' + 'a');
+    return c;
 }
 
 static bool is_letter(char c)
@@ -81,7 +83,7 @@ static size_t read_suffix(const char *text, size_t len, struct rb_version *out)
         return 0;
     out->stage = word == start ? RB_VERSION_PATCH : stage_of(text + start, word - start, number_follows);
     if (out->stage == RB_VERSION_PATCH && word - start == 1 && !number_follows)
-        out->stage_number = (uint64_t)(lower(text[start]) - 'a' + 1);
+        out->stage_number = (unsigned char)lower(text[start]);
     else if (number_follows)
         number += read_number(text + number, len - number, &out->stage_number);
     else

@@ -276,9 +276,6 @@ static void judge_listener(const struct rb_check_ctx *ctx, const struct rb_liste
     if (o->bind == BIND_LOOPBACK && !is_loopback(listener->address))
         rb_outcome_raise(out, RB_RESULT_FAIL, "exposed", "port %u is open on %s, beyond this machine", (unsigned)listener->port,
                          is_wildcard(listener->address) ? "every address" : listener->address);
-    rb_outcome_evidence(out, "held by %s", who);
-    if (listener->owner == RB_OWNER_KNOWN)
-        remember(ctx, listener);
 }
 
 static void somebody_listens(const struct rb_check_ctx *ctx, unsigned port, const struct rb_listener *first, struct rb_outcome *out)
@@ -287,8 +284,12 @@ static void somebody_listens(const struct rb_check_ctx *ctx, unsigned port, cons
     struct port_memory *memory = ctx->memory;
     if (!o->free)
         out->sighting = RB_SIGHTING_PRESENT;
-    rb_outcome_say(out, "port %u is held by %s", port, describe(ctx->arena, first));
+    /* The findings about owners name who it is themselves. */
+    bool named = out->result > RB_RESULT_OK && strcmp(out->reason, "exposed") != 0;
+    if (!named)
+        rb_outcome_say(out, "port %u is held by %s", port, describe(ctx->arena, first));
     if (first->owner == RB_OWNER_KNOWN) {
+        remember(ctx, first);
         rb_outcome_evidence(out, "command: %s", memory->command[0] ? memory->command : "unknown");
         owner_facts(memory, out);
     }
@@ -324,6 +325,8 @@ static void run(const struct rb_check_ctx *ctx, struct rb_outcome *out)
         if (listeners[i].port != port || !reaches(&listeners[i], o->host))
             continue;
         matching++;
+        if (first)
+            rb_outcome_evidence(out, "also held by %s", describe(ctx->arena, &listeners[i]));
         first = first ? first : &listeners[i];
         judge_listener(ctx, &listeners[i], out);
     }
