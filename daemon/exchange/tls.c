@@ -294,7 +294,12 @@ static bool set_peer_name(SSL *ssl, const char *name, bool verify)
         char text[RB_ADDRESS_TEXT];
         return !verify || X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), rb_address_print(&address, text)) == 1;
     }
-    return SSL_set_tlsext_host_name(ssl, name) == 1 && (!verify || SSL_set1_host(ssl, name) == 1);
+    char copy[MAX_NAME_BYTES]; /* OpenSSL's macro wants a writable one */
+    size_t len = strlen(name);
+    if (len >= sizeof copy)
+        return false;
+    memcpy(copy, name, len + 1);
+    return SSL_set_tlsext_host_name(ssl, copy) == 1 && (!verify || SSL_set1_host(ssl, name) == 1);
 }
 
 SSL *rb_tls_connection(struct rb_tls_cache *cache, const struct rb_tls_options *options, const char *host, struct rb_tls_probe *probe,

@@ -44,9 +44,9 @@ static const struct rb_choice version_choices[] = {
     {"1.0", 10, "TLS 1.0"}, {"1.1", 11, "TLS 1.1"}, {"1.2", 12, "TLS 1.2"}, {"1.3", 13, "TLS 1.3"}, {NULL}};
 static const struct rb_choice ip_choices[] = {{"any", 0, "IPv6 and IPv4"}, {"4", 4, "only IPv4"}, {"6", 6, "only IPv6"}, {NULL}};
 
-#define EXPECT(field, option_type, text, ...)                                                                        \
-    {                                                                                                                \
-        .name = #field, .type = option_type, .offset = offsetof(struct http_expect, field), .doc = text, __VA_ARGS__ \
+#define EXPECT(field, option_type, ...)                                                                        \
+    {                                                                                                          \
+        .name = #field, .type = option_type, .offset = offsetof(struct http_expect, field), .doc = __VA_ARGS__ \
     }
 static const struct rb_option expect_options[] = {
     EXPECT(status, RB_OPT_STRINGS, "Accepted status: a code, a class (2xx) or a range (200-299); one or a list. Default: 2xx.",
@@ -63,22 +63,22 @@ static const struct rb_option expect_options[] = {
            .example = "{/database: ok}"),
     {NULL}};
 
-#define TLS(text, option_name, option_type, field, ...)                                                                \
-    {                                                                                                                  \
-        .name = option_name, .type = option_type, .offset = offsetof(struct http_tls, field), .doc = text, __VA_ARGS__ \
+#define TLS(option_name, option_type, field, ...)                                                                \
+    {                                                                                                            \
+        .name = option_name, .type = option_type, .offset = offsetof(struct http_tls, field), .doc = __VA_ARGS__ \
     }
 static const struct rb_option tls_options[] = {
-    TLS("PEM file of trusted certificates. Default: the system's.", "ca_file", RB_OPT_PATH, ca_file),
-    TLS("Do not verify the certificate; its dates are still watched.", "insecure", RB_OPT_BOOL, insecure),
-    TLS("Name to ask for and to verify instead of the URL's host.", "server_name", RB_OPT_STRING, server_name),
-    TLS("Lowest TLS version to accept.", "min_version", RB_OPT_CHOICE, min_version, .choices = version_choices, .fallback = "1.2"),
-    TLS("Warn when a certificate of the chain ends sooner.", "warn_expiry", RB_OPT_DURATION, warn_expiry_ms, .fallback = "14d"),
-    TLS("Fail when a certificate of the chain ends sooner.", "fail_expiry", RB_OPT_DURATION, fail_expiry_ms, .fallback = "0s"),
+    TLS("ca_file", RB_OPT_PATH, ca_file, "PEM file of trusted certificates. Default: the system's."),
+    TLS("insecure", RB_OPT_BOOL, insecure, "Do not verify the certificate; its dates are still watched."),
+    TLS("server_name", RB_OPT_STRING, server_name, "Name to ask for and to verify instead of the URL's host."),
+    TLS("min_version", RB_OPT_CHOICE, min_version, "Lowest TLS version to accept.", .choices = version_choices, .fallback = "1.2"),
+    TLS("warn_expiry", RB_OPT_DURATION, warn_expiry_ms, "Warn when a certificate of the chain ends sooner.", .fallback = "14d"),
+    TLS("fail_expiry", RB_OPT_DURATION, fail_expiry_ms, "Fail when a certificate of the chain ends sooner.", .fallback = "0s"),
     {NULL}};
 
-#define OPTION(option_name, option_type, field, text, ...)                                                                 \
-    {                                                                                                                      \
-        .name = option_name, .type = option_type, .offset = offsetof(struct http_options, field), .doc = text, __VA_ARGS__ \
+#define OPTION(option_name, option_type, field, ...)                                                                 \
+    {                                                                                                                \
+        .name = option_name, .type = option_type, .offset = offsetof(struct http_options, field), .doc = __VA_ARGS__ \
     }
 static const struct rb_option options[] = {
     OPTION("url", RB_OPT_URL, url, "What to fetch; http or https, without credentials.", .flags = RB_OPT_REQUIRED,

@@ -28,9 +28,9 @@ struct prom_options {
     struct rb_pairs headers;
 };
 
-#define OPTION(option_name, option_type, field, text, ...)                                                                 \
-    {                                                                                                                      \
-        .name = option_name, .type = option_type, .offset = offsetof(struct prom_options, field), .doc = text, __VA_ARGS__ \
+#define OPTION(option_name, option_type, field, ...)                                                                 \
+    {                                                                                                                \
+        .name = option_name, .type = option_type, .offset = offsetof(struct prom_options, field), .doc = __VA_ARGS__ \
     }
 static const struct rb_option options[] = {
     OPTION("url", RB_OPT_URL, url, "Where Prometheus answers, with its path prefix if it has one.", .flags = RB_OPT_REQUIRED,

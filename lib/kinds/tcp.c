@@ -51,9 +51,9 @@ static const struct rb_option step_options[] = {{.name = "expect",
                                                  .example = "\"QUIT\\r\\n\""},
                                                 {NULL}};
 
-#define TLS(option_name, option_type, field, text, ...)                                                               \
-    {                                                                                                                 \
-        .name = option_name, .type = option_type, .offset = offsetof(struct tcp_tls, field), .doc = text, __VA_ARGS__ \
+#define TLS(option_name, option_type, field, ...)                                                               \
+    {                                                                                                           \
+        .name = option_name, .type = option_type, .offset = offsetof(struct tcp_tls, field), .doc = __VA_ARGS__ \
     }
 static const struct rb_option tls_options[] = {
     TLS("enabled", RB_OPT_BOOL, enabled, "Speak TLS from the first byte; true when a tls mapping is given.", .fallback = "false"),
