@@ -194,10 +194,10 @@ static bool is_service_port(uint16_t port)
 static void add_port_name(struct rb_buf *out, const struct rb_published_port *port)
 {
     rb_buf_adds(out, "port-");
-    for (size_t i = 0; port->service[i] != '\0' && i < 40; i++) {
+    for (size_t i = 0; i < 40 && port->service[i] != '\0'; i++) {
         char c = port->service[i];
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-        rb_buf_addc(out, plain ? c : '_');
+        rb_buf_addc(out, (char)(plain ? c : '_'));
     }
     rb_buf_addf(out, "-%u", (unsigned)port->port);
 }

@@ -1,6 +1,7 @@
 /* Places: the configuration file, the root, the state folder, the listeners. Every rule of precedence stands here, each in one function. */
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,13 +15,8 @@
 
 static int copy_path(char *out, size_t out_size, const char *dir, const char *name, struct rb_error *err)
 {
-    size_t dir_len = strlen(dir), name_len = strlen(name);
-    if (dir_len + name_len + 1 >= out_size)
-        return rb_error_set(err, RB_ELIMIT, "the path below %.100s is too long", dir);
-    memcpy(out, dir, dir_len);
-    out[dir_len] = '/';
-    memcpy(out + dir_len + 1, name, name_len + 1);
-    return 0;
+    int len = snprintf(out, out_size, "%s/%s", dir, name);
+    return len > 0 && (size_t)len < out_size ? 0 : rb_error_set(err, RB_ELIMIT, "the path below %.100s is too long", dir);
 }
 
 /* Where $XDG_CONFIG_HOME points; an empty or relative one is ignored, as the XDG base directory specification wants. */
@@ -115,7 +111,9 @@ static int resolve_root(struct rb_plan_builder *builder, const char *cwd)
 {
     const char *chosen = choose_root(builder, cwd);
     const struct rb_node *daemon = rb_node_get(builder->root, "daemon");
-    struct rb_mark mark = builder->request->root != NULL ? (struct rb_mark){.file = "--root"} : rb_plan_mark(builder, daemon, "root");
+    struct rb_mark mark = rb_plan_mark(builder, daemon, "root");
+    if (builder->request->root != NULL)
+        mark = (struct rb_mark){.file = "--root"};
     char resolved[PATH_MAX];
     struct stat st;
     if (chosen == NULL)

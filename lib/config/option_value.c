@@ -37,7 +37,7 @@ const char *rb_option_choice_names(struct rb_arena *arena, const struct rb_choic
 {
     RB_BUF_AUTO names;
     rb_buf_init(&names, 2048);
-    for (const struct rb_choice *choice = choices; choice->name != NULL; choice++)
+    for (const struct rb_choice *choice = choices; choice != NULL && choice->name != NULL; choice++)
         rb_buf_addf(&names, "%s%s", choice == choices ? "" : ", ", choice->name);
     const char *text = rb_arena_strdup(arena, rb_buf_str(&names));
     return text != NULL ? text : "";

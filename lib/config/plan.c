@@ -15,6 +15,12 @@
 
 #define PLAN_ARENA_MAX ((size_t)256 << 20) /* 4 MiB of YAML make at most some 60 MiB of nodes; the rest is headroom for merged defaults */
 
+static void plan_free(struct rb_plan *plan)
+{
+    rb_arena_free(plan->arena);
+    free(plan);
+}
+
 struct rb_plan *rb_plan_ref(struct rb_plan *plan)
 {
     __atomic_add_fetch(&plan->refs, 1, __ATOMIC_RELAXED);
@@ -23,10 +29,8 @@ struct rb_plan *rb_plan_ref(struct rb_plan *plan)
 
 void rb_plan_unref(struct rb_plan *plan)
 {
-    if (plan == NULL || __atomic_sub_fetch(&plan->refs, 1, __ATOMIC_ACQ_REL) > 0)
-        return;
-    rb_arena_free(plan->arena);
-    free(plan);
+    if (plan != NULL && __atomic_sub_fetch(&plan->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        plan_free(plan);
 }
 
 size_t rb_plan_find(const struct rb_plan *plan, const char *name)
@@ -176,7 +180,7 @@ static void build(struct rb_plan_builder *builder)
 }
 
 /* Secret values stay in plan->arena; a plan never prints them (redaction is by node->secret and RB_OPT_SECRET). */
-static int finish(struct rb_plan_builder *builder, struct rb_plan **out, struct rb_error *err)
+static int finish(const struct rb_plan_builder *builder, struct rb_error *err)
 {
     bool unexplained = builder->failed && builder->diags->count == 0; /* only memory fails without a diagnostic */
     if (unexplained || rb_arena_failed(builder->plan->arena) || rb_arena_failed(builder->diags->arena))
@@ -185,7 +189,6 @@ static int finish(struct rb_plan_builder *builder, struct rb_plan **out, struct 
         size_t total = builder->diags->count + builder->diags->dropped;
         return rb_error_set(err, RB_ECONFIG, "%zu error%s in the configuration", total, total == 1 ? "" : "s");
     }
-    *out = builder->plan;
     return 0;
 }
 
@@ -202,9 +205,12 @@ int rb_plan_load(const struct rb_plan_request *request, const struct rb_kind_lis
         load_nodes(&builder);
         if (builder.root != NULL)
             build(&builder);
-        rc = finish(&builder, out, err);
+        rc = finish(&builder, err);
     }
-    if (rc < 0)
-        rb_plan_unref(builder.plan);
-    return rc;
+    if (rc < 0) {
+        plan_free(builder.plan);
+        return rc;
+    }
+    *out = builder.plan;
+    return 0;
 }

@@ -5,6 +5,7 @@
  * report all of them. libfyaml takes invalid UTF-8 and ignores every document but the first: both are looked for here. */
 #include "loader.h"
 
+#include <assert.h>
 #include <libfyaml.h>
 #include <string.h>
 
@@ -251,10 +252,11 @@ static int close_frame(struct reader *reader)
 {
     struct frame *frame = &reader->frames[--reader->depth];
     struct rb_node *node = frame->node;
+    assert(node != NULL); /* libfyaml ends only what it began */
     struct rb_arena *arena = reader->loader->arena;
     size_t count = node->count;
     bool mapping = node->type == RB_NODE_MAPPING;
-    node->items = rb_arena_array(arena, count + 1, sizeof *node->items);
+    node->items = rb_arena_array(arena, count + 1, sizeof(struct rb_node *));
     node->keys = mapping ? rb_arena_array(arena, count + 1, sizeof *node->keys) : NULL;
     node->key_marks = mapping ? rb_arena_array(arena, count + 1, sizeof *node->key_marks) : NULL;
     if (rb_arena_failed(arena))

@@ -57,10 +57,10 @@ enum rb_option_flag {
 struct rb_option {
     const char *name; /* NULL ends the table */
     enum rb_option_type type;
+    unsigned flags;       /* enum rb_option_flag */
     size_t offset;
     const char *doc;      /* one sentence */
     const char *fallback; /* default as YAML scalar text or flow list or mapping, or NULL */
-    unsigned flags;
     int64_t min, max;     /* INT, DURATION (ms), SIZE; both 0: no range. STRINGS, STRUCTS: number of items */
     const struct rb_choice *choices;
     const struct rb_option *sub;
