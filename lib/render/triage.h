@@ -18,6 +18,11 @@ void rb_triage_data(const struct rb_triage *t, struct rb_buf *out);
 void rb_triage_last(const struct rb_triage *t, struct rb_buf *out);
 void rb_triage_cause_title(const struct rb_triage *t, size_t rank, struct rb_buf *out);
 void rb_triage_cause_check(const struct rb_triage *t, const struct rb_cause *cause, struct rb_buf *out);
+/* The command that asks for this report again, and what to expect of it. */
+void rb_triage_again(const struct rb_triage *t, struct rb_buf *out);
+bool rb_triage_is_again(const char *command);
+/* The title without the check's name that it may begin with; never NULL. */
+const char *rb_triage_short_title(const struct rb_triage *t, const struct rb_not_linked *entry);
 const char *rb_triage_runbook(const struct rb_triage *t); /* of the first cause that has one, or NULL */
 
 #endif

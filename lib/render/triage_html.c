@@ -117,7 +117,7 @@ static void add_rest(const struct rb_triage *t, struct rb_buf *out)
         heading(out, rb_message(t->language, d->cause_count ? RB_MSG_NOT_LINKED : RB_MSG_NOT_LINKED_HEALTHY));
     rb_buf_adds(out, d->not_linked_count ? "<dl>" : "");
     for (size_t i = 0; i < d->not_linked_count; i++)
-        row(out, rb_render_check_name(t->view, d->not_linked[i].check), d->not_linked[i].title ? d->not_linked[i].title : "");
+        row(out, rb_render_check_name(t->view, d->not_linked[i].check), rb_triage_short_title(t, &d->not_linked[i]));
     rb_buf_adds(out, d->not_linked_count ? "</dl>\n" : "");
     if (d->rollback_count) {
         heading(out, rb_message(t->language, RB_MSG_ROLLBACK));

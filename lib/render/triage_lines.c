@@ -194,3 +194,30 @@ const char *rb_triage_runbook(const struct rb_triage *t)
     }
     return NULL;
 }
+
+void rb_triage_again(const struct rb_triage *t, struct rb_buf *out)
+{
+    const struct rb_strings *listen = &t->view->snapshot->plan->daemon.listen;
+    const char *address = listen->count ? listen->items[0] : "127.0.0.1:9112";
+    if (strncmp(address, "unix:", 5) == 0)
+        rb_buf_addf(out, "curl -s --unix-socket %s http://localhost/triage", address + 5);
+    else if (strncmp(address, "127.", 4) == 0 || strncmp(address, "0.0.0.0:", 8) == 0)
+        rb_buf_addf(out, "curl -s localhost%s/triage", strrchr(address, ':'));
+    else
+        rb_buf_addf(out, "curl -s %s/triage", address);
+    rb_buf_addf(out, "   # %s", rb_message(t->language, RB_MSG_DO_CHECK_AGAIN));
+}
+
+bool rb_triage_is_again(const char *command)
+{
+    return strncmp(command, "curl -s ", 8) == 0 && strstr(command, "/triage") != NULL;
+}
+
+const char *rb_triage_short_title(const struct rb_triage *t, const struct rb_not_linked *entry)
+{
+    const char *name = rb_render_check_name(t->view, entry->check);
+    size_t len = strlen(name);
+    if (!entry->title)
+        return "";
+    return strncmp(entry->title, name, len) == 0 && strncmp(entry->title + len, ": ", 2) == 0 ? entry->title + len + 2 : entry->title;
+}

@@ -174,7 +174,9 @@ static void add_cause(struct paper *p, size_t rank, bool brief)
     if (brief)
         return;
     add_changes(p, cause);
-    add_list(p, RB_MSG_EVIDENCE, cause->evidence, cause->evidence_count, "");
+    /* The first line usually is the message, which the title has said. */
+    size_t said = cause->evidence_count && cause->title && strstr(cause->title, cause->evidence[0]) ? 1 : 0;
+    add_list(p, RB_MSG_EVIDENCE, cause->evidence + said, cause->evidence_count - said, "");
     add_list(p, RB_MSG_LAST_WORDS, cause->last_words, cause->last_words_count, "\"");
     add_explains(p, cause);
     add_ruled_out(p, cause);
@@ -261,7 +263,7 @@ static void add_not_linked(struct paper *p)
         rb_render_since(&since, p->t->view, entry->since_wall_ns);
         rb_buf_addf(&text, "   %s   %s   %s ",
                     entry->check < p->t->view->snapshot->count ? rb_state_name(rb_view_state(p->t->view, entry->check)) : "?",
-                    rb_render_check_name(p->t->view, entry->check), entry->title ? entry->title : "");
+                    rb_render_check_name(p->t->view, entry->check), rb_triage_short_title(p->t, entry));
         if (entry->since_wall_ns)
             RB_SAY(&text, p->t->language, SINCE, rb_buf_str(&since));
         line(p, rb_buf_str(&text));
@@ -299,7 +301,7 @@ static void add_todo(struct paper *p)
     line(p, rb_message(p->t->language, RB_MSG_DO));
     for (size_t i = 0; i < d->cause_count; i++) {
         for (size_t k = 0; k < d->causes[i].todo_count; k++) {
-            if (said_before(d, i, k))
+            if (said_before(d, i, k) || rb_triage_is_again(d->causes[i].todo[k]))
                 continue;
             if (shown++ < TODO_SHOWN)
                 command(p, d->causes[i].todo[k]);
@@ -310,7 +312,7 @@ static void add_todo(struct paper *p)
     more(p, hidden, true);
     RB_BUF_AUTO again;
     rb_buf_init(&again, 256);
-    rb_buf_addf(&again, "curl -s localhost:9112/triage   # %s", rb_message(p->t->language, RB_MSG_DO_CHECK_AGAIN));
+    rb_triage_again(p->t, &again);
     command(p, rb_buf_str(&again));
     if (d->rollback_count)
         line(p, rb_message(p->t->language, RB_MSG_ROLLBACK));

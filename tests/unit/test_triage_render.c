@@ -1,0 +1,193 @@
+/* The triage report: its bounds with far too much in it, hostile text, the healthy form, both languages, JSON and HTML. */
+#include <jansson.h>
+#include <math.h>
+
+#include "../support/check_main.h"
+#include "../support/state_fixture.h"
+#include "runbook/base/text.h"
+#include "runbook/render/render.h"
+
+#define MANY 40u
+
+static const char evil[] = "evil \x1b]0;title\x07\n\xe2\x80\xae <script>alert(1)</script> ' ; rm -rf / \xff";
+static struct fixture f;
+static struct rb_snapshot *snapshot;
+static struct rb_view view;
+
+static void begin(size_t count)
+{
+    fixture_start(&f, fixture_plan(count));
+    for (size_t i = 0; i < count; i++)
+        (void)fixture_run(&f, i, RB_RESULT_OK);
+    snapshot = fixture_snapshot(&f);
+    view = rb_view_of(snapshot, &f.clock.clock);
+}
+
+static void end(void)
+{
+    rb_snapshot_unref(snapshot);
+    fixture_end(&f);
+}
+
+static struct rb_cause causes[MANY];
+static struct rb_explained explained[MANY];
+static struct rb_change changes[MANY];
+static struct rb_ruled_out ruled_out[MANY];
+static struct rb_open_question open_questions[MANY];
+static struct rb_not_linked not_linked[MANY];
+static struct rb_held held[MANY];
+static const char *texts[MANY], *commands[MANY];
+
+/* Every list full of hostile text. */
+static struct rb_diagnosis flood(size_t cause_count)
+{
+    for (size_t i = 0; i < MANY; i++) {
+        static char numbered[MANY][96];
+        (void)snprintf(numbered[i], sizeof numbered[i], "docker restart service-%zu", i);
+        texts[i] = evil;
+        commands[i] = i % 2 ? evil : numbered[i];
+        explained[i] = (struct rb_explained){.check = i % 3, .how = evil, .since_wall_ns = WALL0};
+        changes[i] = (struct rb_change){.wall_ns = WALL0, .what = evil, .lead_ns = 27 * SECOND, .diff = "-a\n+b\n-c\n+d\n-e\n+f"};
+        ruled_out[i] = (struct rb_ruled_out){evil, evil};
+        open_questions[i] = (struct rb_open_question){.check = i % 3, .title = evil, .would_settle = evil};
+        not_linked[i] = (struct rb_not_linked){.check = i % 3, .title = evil, .since_wall_ns = WALL0};
+        held[i] = (struct rb_held){.check = i % 3, .age_s = i ? 2460 : (double)NAN};
+        causes[i] = (struct rb_cause){.check = i % 3,
+                                      .title = evil,
+                                      .confidence = (enum rb_confidence)(i % 3),
+                                      .since_wall_ns = WALL0,
+                                      .evidence = texts,
+                                      .evidence_count = MANY,
+                                      .last_words = texts,
+                                      .last_words_count = MANY,
+                                      .changed_before = changes,
+                                      .changed_before_count = MANY,
+                                      .explains = explained,
+                                      .explains_count = MANY,
+                                      .ruled_out = ruled_out,
+                                      .ruled_out_count = MANY,
+                                      .todo = commands,
+                                      .todo_count = MANY,
+                                      .runbook = evil};
+    }
+    return (struct rb_diagnosis){.verdict = cause_count ? RB_VERDICT_CAUSES : RB_VERDICT_UNDETERMINED,
+                                 .causes = causes,
+                                 .cause_count = cause_count,
+                                 .undetermined = open_questions,
+                                 .undetermined_count = MANY,
+                                 .not_linked = not_linked,
+                                 .not_linked_count = MANY,
+                                 .held = held,
+                                 .held_count = MANY,
+                                 .observer = texts,
+                                 .observer_count = MANY,
+                                 .rollback = commands,
+                                 .rollback_count = MANY,
+                                 .fresh = 2,
+                                 .total = 3,
+                                 .round_s = 0.4};
+}
+
+static size_t check_bounds(const char *text, size_t columns)
+{
+    size_t lines = 0;
+    for (; *text; text += strcspn(text, "\n") + 1, lines++) {
+        size_t len = strcspn(text, "\n");
+        ck_assert_msg(rb_text_is_plain(text, len), "%.*s", (int)len, text);
+        ck_assert_uint_le(rb_text_columns(text, len), columns);
+    }
+    return lines;
+}
+
+START_TEST(test_text_is_bounded)
+{
+    begin(3);
+    for (size_t count = 0; count <= MANY; count += count < 4 ? 1 : 12) {
+        for (int language = 0; language < RB_LANGUAGE_COUNT; language++) {
+            struct rb_diagnosis diagnosis = flood(count);
+            RB_BUF_AUTO out;
+            rb_buf_init(&out, RB_RENDER_MAX);
+            struct rb_error err;
+            struct rb_text_style style = {.columns = 100, .language = (enum rb_language)language};
+            ck_assert_int_eq(rb_render_triage_text(&view, &diagnosis, &style, &out, &err), 0);
+            ck_assert_uint_le(check_bounds(rb_buf_str(&out), 100), 60);
+            if (count) {
+                ck_assert_ptr_nonnull(strstr(rb_buf_str(&out), language ? "1. URSACHE [hoch]" : "1. CAUSE [high]"));
+                ck_assert_ptr_nonnull(strstr(rb_buf_str(&out), "   # docker restart service-0\n"));
+                ck_assert_ptr_nonnull(strstr(rb_buf_str(&out), language ? "MASSNAHMEN" : "DO, in this order"));
+            }
+        }
+    }
+    end();
+}
+END_TEST
+
+START_TEST(test_healthy_is_short)
+{
+    begin(3);
+    struct rb_diagnosis diagnosis = {.verdict = RB_VERDICT_HEALTHY, .fresh = 3, .total = 3, .round_s = (double)NAN};
+    RB_BUF_AUTO out;
+    rb_buf_init(&out, RB_RENDER_MAX);
+    struct rb_error err;
+    struct rb_text_style style = {.columns = 100};
+    ck_assert_int_eq(rb_render_triage_text(&view, &diagnosis, &style, &out, &err), 0);
+    const char *text = rb_buf_str(&out);
+    ck_assert_uint_le(check_bounds(text, 100), 8);
+    ck_assert_int_eq(strncmp(text, "runbookd triage  20", 19), 0);
+    ck_assert_ptr_nonnull(strstr(text, "\nVERDICT  healthy: 3 of 3 checks ok. No other warning. Nothing undetermined.\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\nSAFETY   no safety check is configured\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\nDATA     3 of 3 checks fresh.\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\nLAST     "));
+    ck_assert_ptr_null(strstr(text, "DO, in"));
+    end();
+}
+END_TEST
+
+START_TEST(test_stuck_is_said)
+{
+    begin(1);
+    rb_fake_clock_advance(&f.clock, 60 * SECOND);
+    view = rb_view_of(snapshot, &f.clock.clock);
+    struct rb_diagnosis diagnosis = {.verdict = RB_VERDICT_BLIND, .total = 1, .round_s = (double)NAN};
+    RB_BUF_AUTO out;
+    rb_buf_init(&out, RB_RENDER_MAX);
+    struct rb_error err;
+    ck_assert_int_eq(rb_render_triage_text(&view, &diagnosis, &(struct rb_text_style){.columns = 100}, &out, &err), 0);
+    ck_assert_ptr_nonnull(strstr(rb_buf_str(&out), "The loop is stuck: nothing was learned for 1 min"));
+    ck_assert_ptr_nonnull(strstr(rb_buf_str(&out), "VERDICT  blind"));
+    end();
+}
+END_TEST
+
+START_TEST(test_json_and_html)
+{
+    begin(3);
+    struct rb_diagnosis diagnosis = flood(3);
+    RB_BUF_AUTO out;
+    rb_buf_init(&out, RB_RENDER_MAX);
+    struct rb_error err;
+    ck_assert_int_eq(rb_render_triage_json(&view, &diagnosis, &out, &err), 0);
+    json_error_t error;
+    json_t *root = json_loads(rb_buf_str(&out), JSON_REJECT_DUPLICATES, &error);
+    ck_assert_msg(root != NULL, "%s", error.text);
+    static const char *const keys[] = {"time",   "host",   "head",         "branch",     "worktree", "verdict",  "incident",
+                                       "safety", "causes", "undetermined", "not_linked", "held",     "observer", "rollback"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        ck_assert_msg(json_object_get(root, keys[i]) != NULL, "%s", keys[i]);
+    json_t *cause = json_array_get(json_object_get(root, "causes"), 1);
+    ck_assert_int_eq(json_integer_value(json_object_get(cause, "rank")), 2);
+    ck_assert_str_eq(json_string_value(json_object_get(cause, "confidence")), "medium");
+    ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(json_object_get(cause, "changed_before"), 0), "lead_s")), 27);
+    ck_assert_uint_eq(json_array_size(json_object_get(cause, "do")), MANY);
+    json_decref(root);
+    rb_buf_reset(&out);
+    ck_assert_int_eq(rb_render_triage_html(&view, &diagnosis, RB_LANGUAGE_DE, &out, &err), 0);
+    ck_assert_ptr_null(strstr(rb_buf_str(&out), "<script"));
+    ck_assert_ptr_nonnull(strstr(rb_buf_str(&out), "&lt;script&gt;"));
+    ck_assert_ptr_nonnull(strstr(rb_buf_str(&out), "BEFUND"));
+    ck_assert_ptr_null(memchr(rb_buf_str(&out), 0x1b, out.len));
+    end();
+}
+END_TEST
+
+RB_TEST_MAIN("triage_render", test_text_is_bounded, test_healthy_is_short, test_stuck_is_said, test_json_and_html)
