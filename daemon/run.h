@@ -37,12 +37,14 @@ struct rb_workers;
 struct rb_worker_stats { size_t threads, busy, abandoned, queued; uint64_t completed; };
 struct rb_workers *rb_workers_new(struct ev_loop *loop, const struct rb_clock *clock, size_t threads, struct rb_error *err);
 void rb_workers_start(struct rb_workers *workers, struct rb_run *run);
-/* A short task of the daemon itself (journal flush, checkpoint) on a thread of its own class, never behind a check: `work` on the thread, `done` on the loop. */
+/* A short task of the daemon itself (journal flush, checkpoint) on a thread of its own class, never behind a check and in the order of the calls: `work` on the thread,
+ * `done` (may be NULL) on the loop. rb_workers_free carries out what is queued and calls `done` for it: it waits for these, and only these. RB_EBUSY once that has begun. */
 int rb_workers_task(struct rb_workers *workers, void (*work)(void *arg), void (*done)(void *arg), void *arg, struct rb_error *err) RB_MUST_CHECK;
 struct rb_worker_stats rb_workers_stats(const struct rb_workers *workers);
 void rb_workers_free(struct rb_workers *workers);
 
 struct rb_children;
+/* `loop` must be libev's default loop, the only one that reaps. Sets SIGPIPE to be ignored: a helper that dies while its input is written is an error code. */
 struct rb_children *rb_children_new(struct ev_loop *loop, const struct rb_platform *platform, struct rb_error *err);
 void rb_children_start(struct rb_children *children, struct rb_run *run);
 size_t rb_children_running(const struct rb_children *children);

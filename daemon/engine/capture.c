@@ -1,12 +1,14 @@
 /* First and last half of a stream.
  *
  * Invariants: the first `head` bytes of `bytes` are the first ones of the stream; the rest is a ring in which byte number n (counted after the head) stands at
- * n modulo the ring's size. So the text is contiguous exactly when nothing was left out. The mark stands outside the cap: it is ours, not the program's. */
+ * n modulo the ring's size. Memory grows with the stream up to the cap. So the text is contiguous exactly when nothing was left out. The mark stands outside the cap: it is ours, not the program's. */
 #include "capture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define CAPTURE_FIRST ((size_t)4096)
 
 void capture_init(struct capture *capture, size_t cap)
 {
@@ -19,6 +21,25 @@ void capture_fini(struct capture *capture)
 {
     free(capture->bytes);
     capture->bytes = NULL;
+}
+
+/* Room for `len` more bytes, or the whole cap. As long as nothing is left out the bytes are contiguous, so they may move. */
+static bool reserve(struct capture *capture, size_t len)
+{
+    size_t room = capture->allocated - (size_t)(capture->total < capture->allocated ? capture->total : capture->allocated);
+    if (len <= room || capture->allocated == capture->cap)
+        return true;
+    size_t wanted = capture->allocated ? capture->allocated : CAPTURE_FIRST;
+    while (wanted < capture->cap && wanted - capture->total < len)
+        wanted *= 2;
+    if (wanted > capture->cap)
+        wanted = capture->cap;
+    char *grown = realloc(capture->bytes, wanted);
+    if (!grown)
+        return false;
+    capture->bytes = grown;
+    capture->allocated = wanted;
+    return true;
 }
 
 static size_t add_head(struct capture *capture, const char *bytes, size_t len)
@@ -50,7 +71,7 @@ void capture_add(struct capture *capture, const char *bytes, size_t len)
 {
     if (capture->failed || len == 0)
         return;
-    if (!capture->bytes && !(capture->bytes = malloc(capture->cap))) {
+    if (!reserve(capture, len)) {
         capture->failed = true;
         return;
     }

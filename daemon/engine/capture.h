@@ -9,8 +9,8 @@
 #include "runbook/base/error.h"
 
 struct capture {
-    char *bytes; /* `cap` bytes: the head, then a ring with the tail */
-    size_t cap, head;
+    char *bytes; /* the head, then a ring with the tail; `allocated` bytes, at most `cap` */
+    size_t cap, head, allocated;
     uint64_t total;
     bool failed; /* memory was out: nothing is kept */
 };

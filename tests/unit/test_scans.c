@@ -150,7 +150,7 @@ START_TEST(one_helper_serves_all_and_options_arrive_unchanged)
     memcpy(&value, &rb_node_get(fixtures[0].spec.node, "pairs")->items[0], sizeof value);
     value->scalar = "${NOT_AGAIN}";
     run_all(fixtures, 2);
-    ck_assert_int_eq(fixtures[0].result, RB_RESULT_OK);
+    ck_assert_msg(fixtures[0].result == RB_RESULT_OK, "%s: %s", fixtures[0].reason, fixtures[0].message);
     ck_assert_str_eq(fixtures[0].message, "test 1.10 7 k=${NOT_AGAIN} complete");
     ck_assert_str_eq(fixtures[1].message, "test 0x1F 12 -=- complete");
     ck_assert_uint_eq(fixtures[0].run.outcome.value_count, 1);

@@ -1,8 +1,9 @@
 /* The scheduler: which check is due when. Pure: time goes in as a number, nothing else is known; tested on simulated days.
  *
  * Invariants: an entry is in exactly one of idle (in the heap), running, parked (manual). Runs of one entry never overlap. A late entry runs once (catch-up), then its
- * next due time is its phase plus a whole number of intervals, so that a sleep of hours gives one run. First runs are spread by a deterministic
- * jitter (hash of the name) over min(interval, 10 s) — probes of a fresh daemon still answer at once: the first run is due within 1 s or the spread, see sched.c.
+ * next due time is its phase plus a whole number of intervals and at least half an interval after that run, so that a sleep of hours gives one run. First runs are
+ * spread by a deterministic jitter (hash of the name) over min(interval / 2, 2 s), dependencies first; over longer only when the spacing of a class with many entries
+ * demands it. Single-threaded.
  * Classes force spacing: two starts of one execution class are at least `spacing_ns` apart and at most `max_running` run at once. */
 #ifndef RUNBOOK_CHECK_SCHED_H
 #define RUNBOOK_CHECK_SCHED_H
