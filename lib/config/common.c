@@ -240,15 +240,37 @@ int rb_listen_check(const char *text, struct rb_error *err)
     return check_port(colon + 1, err);
 }
 
+/* What can never equal a request's Host would be a silent mistake. */
+static const char *host_fault(const char *host)
+{
+    const char *colon = strchr(host, ':');
+    if (host[0] == '\0' || strpbrk(host, "/ \t@") != NULL)
+        return "write a host's name or address";
+    if (strchr(host, '*') != NULL)
+        return "wildcards are not supported; list the names";
+    if (host[0] != '[' && colon != NULL && strchr(colon + 1, ':') == NULL)
+        return "write the name without its port; ports are not compared";
+    return NULL;
+}
+
+static struct rb_mark item_mark(const struct rb_node *list, size_t i)
+{
+    return list->type == RB_NODE_SEQUENCE && i < list->count ? list->items[i]->mark : list->mark;
+}
+
 static void validate_daemon(void *options, const struct rb_node *node, struct rb_diags *diags)
 {
     const struct rb_daemon_options *daemon = options;
     const struct rb_node *listen = rb_node_get(node, "listen");
     struct rb_error err;
-    for (size_t i = 0; listen != NULL && i < daemon->listen.count; i++) {
-        struct rb_mark mark = listen->type == RB_NODE_SEQUENCE && i < listen->count ? listen->items[i]->mark : listen->mark;
+    const struct rb_node *hosts = rb_node_get(node, "allowed_hosts");
+    for (size_t i = 0; listen != NULL && i < daemon->listen.count; i++)
         if (rb_listen_check(daemon->listen.items[i], &err) < 0)
-            rb_diag_add(diags, mark, "'listen' in daemon: %s", err.message);
+            rb_diag_add(diags, item_mark(listen, i), "'listen' in daemon: %s", err.message);
+    for (size_t i = 0; hosts != NULL && i < daemon->allowed_hosts.count; i++) {
+        const char *fault = host_fault(daemon->allowed_hosts.items[i]);
+        if (fault != NULL)
+            rb_diag_add(diags, item_mark(hosts, i), "'allowed_hosts' in daemon: '%.100s': %s", daemon->allowed_hosts.items[i], fault);
     }
 }
 

@@ -278,6 +278,9 @@ START_TEST(listeners)
     refuse("daemon: {listen: ['9112', 'host:1', '[::x]:1', '127.0.0.1:70000', unix:rel]}\n", "write an address with its port");
     ck_assert_uint_eq(diags.count, 5);
     refuse("daemon: {listen: []}\n", "at least 1 item");
+    accept("daemon: {allowed_hosts: [host.docker.internal, 10.0.0.1, '::1', '[::1]']}\nchecks: []\n");
+    refuse("daemon: {allowed_hosts: ['a:9112', '*.example.org', 'http://x', '']}\nchecks: []\n", "without its port");
+    ck_assert_uint_eq(diags.count, 4);
     static const char *const given[] = {"127.0.0.1:0", NULL};
     struct rb_plan_request request = {.config = config, .cwd = root, .state_dir = state, .listen = {.items = given, .count = 1}};
     scratch_write(&scratch, "tree/runbookd.yml", "checks: []\n");
