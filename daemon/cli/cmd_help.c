@@ -6,7 +6,7 @@ static int unknown(const char *name)
 {
     const char *names[64];
     size_t count = 0;
-    for (; rb_cli_commands[count] && count < 63; count++)
+    for (; count < 63 && rb_cli_commands[count]; count++)
         names[count] = rb_cli_commands[count]->name;
     names[count] = NULL;
     const char *near = rb_text_nearest(name, names);

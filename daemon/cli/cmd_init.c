@@ -14,7 +14,7 @@
 #define FILE_NAME   "runbookd.yml"
 
 static const struct rb_cli_option options[] = {
-    {"output", 'o', RB_CLI_TEXT, ARG(output), "FILE", "Write to this file instead of ./" FILE_NAME ".", NULL},
+    {"output", 'o', RB_CLI_TEXT, ARG(output), "FILE", "Write to this file instead of ./" FILE_NAME "; - is standard output.", NULL},
     {"stdout", 0, RB_CLI_FLAG, ARG(to_stdout), NULL, "Print it and write nothing.", NULL},
     {"force", 0, RB_CLI_FLAG, ARG(force), NULL, "Replace a file that is there.", NULL},
     {NULL}};
@@ -122,7 +122,8 @@ static int run(const struct rb_cli *cli)
         rb_cli_error("%s", err.message);
         return RB_EXIT_CANNOT;
     }
-    return cli->args->to_stdout ? rb_cli_write(&text, RB_EXIT_OK) : write_file(cli, &text);
+    bool to_stdout = cli->args->to_stdout || (cli->args->output && strcmp(cli->args->output, "-") == 0);
+    return to_stdout ? rb_cli_write(&text, RB_EXIT_OK) : write_file(cli, &text);
 }
 
 const struct rb_cli_command rb_cli_cmd_init = {

@@ -143,6 +143,8 @@ static void add_frame(const struct rb_cli *cli, const struct rb_client *client, 
     rb_buf_reset(out);
     if (dumped) {
         rb_buf_adds(out, dumped);
+    } else if (cli->args->json) {
+        rb_buf_adds(out, "null");
     } else {
         rb_buf_adds(out, "runbookd: ");
         rb_text_escapes(out, err.message);
@@ -163,7 +165,7 @@ static int watch(const struct rb_cli *cli, const struct rb_client *client)
     struct rb_screen screen;
     RB_BUF_AUTO frame;
     rb_buf_init(&frame, RB_RENDER_MAX);
-    rb_screen_init(&screen);
+    rb_screen_init(&screen, cli->args->json);
     do {
         rb_buf_reset(&frame);
         add_frame(cli, client, &frame);

@@ -30,6 +30,10 @@ static int code_of_name(const char *name)
     return name && strcmp(name, rb_verdict_name(RB_VERDICT_BLIND)) == 0 ? RB_EXIT_CANNOT : RB_EXIT_BAD;
 }
 
+static const struct rb_cli_option options[] = {{"discover", 0, RB_CLI_FLAG, offsetof(struct rb_cli_args, app.discover), NULL,
+                                                "Plan from where it stands, even when there is a configuration.", NULL},
+                                               {NULL}};
+
 /* ---- with a daemon ---- */
 
 /* The verdict of the round that was just made, as an exit code. */
@@ -86,7 +90,8 @@ static int print_alone(const struct rb_cli *cli, const struct rb_view *view, con
     struct rb_text_style style = rb_cli_style(stdout, view->snapshot->plan->daemon.language);
     RB_BUF_AUTO text;
     rb_buf_init(&text, RB_RENDER_MAX);
-    rb_buf_adds(&text, "No daemon answers: the checks ran once, here and now.\n");
+    rb_buf_adds(&text, rb_message(style.language, RB_MSG_NO_DAEMON));
+    rb_buf_addc(&text, '\n');
     if (rb_render_triage_text(view, diagnosis, &style, &text, &err) < 0) {
         rb_cli_error("%s", err.message);
         return RB_EXIT_CANNOT;
@@ -99,10 +104,10 @@ static int diagnose(const struct rb_cli *cli, const struct rb_app_result *result
     struct rb_view view = rb_view_of(result->snapshot, rb_platform_host()->clock);
     /* Everything that this round brought counts as fresh, however long the slowest check took. */
     int64_t round_ns = isfinite(result->duration_s) ? (int64_t)(result->duration_s * (double)RB_NS_PER_S) : 0;
-    struct rb_diagnosis_options options = {.max_age_ns = MAX_AGE_NS + round_ns, .round_s = result->duration_s};
+    struct rb_diagnosis_options limits = {.max_age_ns = MAX_AGE_NS + round_ns, .round_s = result->duration_s};
     struct rb_diagnosis diagnosis = {0};
     struct rb_error err = {0};
-    if (rb_diagnose(&view, &options, cli->arena, &diagnosis, &err) < 0) {
+    if (rb_diagnose(&view, &limits, cli->arena, &diagnosis, &err) < 0) {
         rb_cli_error("%s", err.message);
         return RB_EXIT_CANNOT;
     }
@@ -177,5 +182,6 @@ const struct rb_cli_command rb_cli_cmd_triage = {
     .details = "Asks the daemon, which runs afresh what is older than five seconds; without a daemon the checks run once here, and the "
                "first line says so. It changes "
                "nothing: what to do is printed, never run. Exit code 0: healthy; 1: causes, or undetermined; 2: nothing could be observed.",
+    .options = options,
     .run = run,
 };

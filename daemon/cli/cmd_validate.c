@@ -4,6 +4,10 @@
 #include "cli.h"
 #include "runbook/base/text.h"
 
+static const struct rb_cli_option options[] = {{"discover", 0, RB_CLI_FLAG, offsetof(struct rb_cli_args, app.discover), NULL,
+                                                "Validate what discovery finds, even when there is a configuration.", NULL},
+                                               {NULL}};
+
 static json_t *errors_json(const struct rb_cli_loaded *loaded)
 {
     json_t *errors = json_array();
@@ -77,11 +81,13 @@ static int run(const struct rb_cli *cli)
     struct rb_cli_loaded *loaded = rb_cli_load(cli);
     if (!loaded)
         return RB_EXIT_CANNOT;
-    int code = loaded->code;
+    int code;
     if (cli->args->json)
         code = print_json(loaded);
+    else if (loaded->plan)
+        code = print_text(loaded->plan);
     else
-        code = loaded->plan ? print_text(loaded->plan) : rb_cli_load_failed(loaded);
+        code = rb_cli_load_failed(loaded);
     rb_plan_unref(loaded->plan);
     return code;
 }
@@ -91,5 +97,6 @@ const struct rb_cli_command rb_cli_cmd_validate = {
     .args = "",
     .doc = "Read the configuration and tell every error with its place.",
     .details = "Starts nothing and writes nothing. Exit code 0: valid; 78: not valid.",
+    .options = options,
     .run = run,
 };

@@ -39,9 +39,9 @@ static void write_all(const char *bytes, size_t len)
     }
 }
 
-void rb_screen_init(struct rb_screen *screen)
+void rb_screen_init(struct rb_screen *screen, bool records)
 {
-    *screen = (struct rb_screen){.terminal = isatty(STDOUT_FILENO) == 1};
+    *screen = (struct rb_screen){.terminal = !records && isatty(STDOUT_FILENO) == 1, .separate = !records};
     struct sigaction action = {.sa_handler = on_signal};
     (void)sigemptyset(&action.sa_mask);
     (void)sigaction(SIGINT, &action, NULL);
@@ -89,7 +89,7 @@ static void add_frame(struct rb_buf *frame, const struct rb_buf *text, size_t ro
 
 static void draw_plain(struct rb_screen *screen, const struct rb_buf *text)
 {
-    if (screen->started)
+    if (screen->started && screen->separate)
         write_all("----\n", 5);
     write_all(rb_buf_str(text), text->len);
     screen->started = true;
