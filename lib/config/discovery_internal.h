@@ -34,6 +34,7 @@ struct rb_tree {
     struct rb_published_port ports[RB_DISCOVERY_MAX_PORTS];
     size_t port_count;
     size_t entries; /* looked at */
+    size_t compose_files;
 };
 
 /* Looks at the upper levels of a tree: names of files, and the ports of compose files. Never fails: what cannot be read is left out. */

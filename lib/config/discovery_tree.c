@@ -17,6 +17,7 @@
 
 #define MAX_ENTRIES       20000u
 #define MAX_DEPTH         3u
+#define MAX_COMPOSE_FILES 32u
 #define MAX_COMPOSE_BYTES (256u << 10)
 #define MAX_INDEX_BYTES   (64u << 20)
 
@@ -125,7 +126,7 @@ static void read_compose(struct rb_tree *tree, const char *path, const char *rel
     struct rb_error err;
     rb_buf_init(&text, MAX_COMPOSE_BYTES);
     struct rb_diags *ignored = rb_arena_alloc(tree->arena, sizeof *ignored);
-    if (ignored == NULL || rb_file_read(path, MAX_COMPOSE_BYTES, true, &text, &err) < 0)
+    if (ignored == NULL || ++tree->compose_files > MAX_COMPOSE_FILES || rb_file_read(path, MAX_COMPOSE_BYTES, true, &text, &err) < 0)
         return;
     rb_diags_init(ignored, tree->arena);
     struct rb_loader loader = {.options = {.getenv = environment}, .arena = tree->arena, .diags = ignored};

@@ -12,52 +12,31 @@
 
 const char *rb_option_type_name(enum rb_option_type type)
 {
-    switch (type) {
-    case RB_OPT_BOOL:
-    case RB_OPT_TRISTATE:
-        return "true or false";
-    case RB_OPT_INT:
-        return "whole number";
-    case RB_OPT_NUMBER:
-        return "number";
-    case RB_OPT_DURATION:
-        return "duration";
-    case RB_OPT_SIZE:
-        return "size";
-    case RB_OPT_AMOUNT:
-        return "share or size";
-    case RB_OPT_STRING:
-        return "text";
-    case RB_OPT_PATH:
-        return "path";
-    case RB_OPT_GLOB:
-        return "glob";
-    case RB_OPT_REGEX:
-        return "regular expression";
-    case RB_OPT_URL:
-        return "URL";
-    case RB_OPT_CHOICE:
-        return "choice";
-    case RB_OPT_STRINGS:
-        return "list of texts";
-    case RB_OPT_PATHS:
-        return "list of paths";
-    case RB_OPT_GLOBS:
-        return "list of globs";
-    case RB_OPT_REGEXES:
-        return "list of regular expressions";
-    case RB_OPT_ARGV:
-        return "list: program and arguments";
-    case RB_OPT_PAIRS:
-        return "mapping of texts";
-    case RB_OPT_STRUCT:
-        return "mapping";
-    case RB_OPT_STRUCTS:
-        return "list of mappings";
-    case RB_OPT_NODE:
-        return "any value";
-    }
-    return "value";
+    static const char *const names[] = {
+        [RB_OPT_BOOL] = "true or false",
+        [RB_OPT_TRISTATE] = "true or false",
+        [RB_OPT_INT] = "whole number",
+        [RB_OPT_NUMBER] = "number",
+        [RB_OPT_DURATION] = "duration",
+        [RB_OPT_SIZE] = "size",
+        [RB_OPT_AMOUNT] = "share or size",
+        [RB_OPT_STRING] = "text",
+        [RB_OPT_PATH] = "path",
+        [RB_OPT_GLOB] = "glob",
+        [RB_OPT_REGEX] = "regular expression",
+        [RB_OPT_URL] = "URL",
+        [RB_OPT_CHOICE] = "choice",
+        [RB_OPT_STRINGS] = "list of texts",
+        [RB_OPT_PATHS] = "list of paths",
+        [RB_OPT_GLOBS] = "list of globs",
+        [RB_OPT_REGEXES] = "list of regular expressions",
+        [RB_OPT_ARGV] = "list: program and arguments",
+        [RB_OPT_PAIRS] = "mapping of texts",
+        [RB_OPT_STRUCT] = "mapping",
+        [RB_OPT_STRUCTS] = "list of mappings",
+        [RB_OPT_NODE] = "any value",
+    };
+    return names[type];
 }
 
 /* Adds words of `text` from column `at` on, continuing at column `indent`. */
