@@ -8,9 +8,9 @@
 #include "runbook/platform/platform.h"
 
 struct rb_discovery_request {
-    const char *root;                   /* absolute */
+    const char *root; /* absolute */
     const struct rb_platform *platform;
-    const struct rb_kind_list *kinds;   /* checks of kinds that are not registered are left out; NULL: every kind is */
+    const struct rb_kind_list *kinds; /* checks of kinds that are not registered are left out; NULL: every kind is */
 };
 
 /* Appends a commented YAML configuration to `out`. Thread: config. */

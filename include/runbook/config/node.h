@@ -29,8 +29,8 @@ struct rb_node {
     size_t count;
 };
 
-#define RB_NODE_MAX_DEPTH 32
-#define RB_NODE_MAX_COUNT 200000u
+#define RB_NODE_MAX_DEPTH   32
+#define RB_NODE_MAX_COUNT   200000u
 #define RB_CONFIG_MAX_BYTES (4u << 20) /* all files together */
 
 /* How variables and files are found; NULL members mean the process's environment and the file system. */
