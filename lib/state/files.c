@@ -29,7 +29,7 @@
 #define TOKEN_HEX      (2 * (size_t)TOKEN_BYTES)
 #define TEMP_MARK      ".tmp-"
 
-static void close_fd(int *fd)
+static void close_fd(const int *fd)
 {
     if (*fd >= 0)
         (void)close(*fd);
@@ -193,7 +193,7 @@ static int check_private(int dir_fd, const char *dir, struct rb_error *err)
 static int check_version(int dir_fd, const char *dir, bool create, struct rb_error *err)
 {
     char text[64];
-    struct stat st;
+    struct stat st = {0};
     struct rb_error why = {0};
     ssize_t len = read_small(dir_fd, "VERSION", text, sizeof text, &st, &why);
     if (len == RB_ENOTFOUND) {
@@ -222,11 +222,13 @@ static int name_of_root(const char *base, const char *root, char *out, size_t ou
     const char *last = strrchr(root, '/');
     last = last ? last + 1 : root;
     size_t len = 0;
-    for (; last[len] && len < ROOT_NAME_MAX; len++) {
+    for (; len < ROOT_NAME_MAX && last[len]; len++) {
         char c = last[len];
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
                      (c == '.' && len > 0);
-        name[len] = plain ? c : '_';
+        name[len] = '_';
+        if (plain)
+            name[len] = c;
     }
     name[len] = '\0';
     int written = snprintf(out, out_size, "%s/%s-%.12s", base, len ? name : "root", digest);
@@ -296,25 +298,34 @@ static int write_pid(int fd)
     return write_all(fd, text, (size_t)len);
 }
 
+static int take_lock(int fd, const char *dir, struct rb_error *err)
+{
+    struct flock wanted = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_SETLK, &wanted) == 0) {
+        /* The pid is a courtesy; a full disk must not keep the daemon from starting. */
+        (void)write_pid(fd);
+        return 0;
+    }
+    if (errno != EACCES && errno != EAGAIN)
+        return rb_error_sys(err, errno, "cannot lock %s/lock", dir);
+    return rb_error_set(err, RB_EBUSY, "process %ld already works on %s; stop it, or ask it over HTTP", holder_of(fd), dir);
+}
+
 int rb_state_lock(const char *dir, int *out_fd, struct rb_error *err)
 {
     FD_AUTO dir_fd = open_dir(dir, err);
     if (dir_fd < 0)
         return dir_fd;
-    FD_AUTO fd = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+    int fd = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
     if (fd < 0)
         return rb_error_sys(err, errno, "cannot open %s/lock", dir);
-    struct flock wanted = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(fd, F_SETLK, &wanted) != 0) {
-        if (errno != EACCES && errno != EAGAIN)
-            return rb_error_sys(err, errno, "cannot lock %s/lock", dir);
-        return rb_error_set(err, RB_EBUSY, "process %ld already works on %s; stop it, or ask it over HTTP", holder_of(fd), dir);
+    int rc = take_lock(fd, dir, err);
+    if (rc < 0) {
+        (void)close(fd);
+        return rc;
     }
-    /* The pid is a courtesy; a full disk must not keep the daemon from starting. */
-    (void)write_pid(fd);
     remove_leftovers(dir_fd);
     *out_fd = fd;
-    fd = -1;
     return 0;
 }
 
@@ -395,7 +406,7 @@ int rb_token_load(const char *dir, bool create, char *out, size_t out_size, stru
     if (dir_fd < 0)
         return dir_fd;
     char text[TOKEN_HEX + 3] = {0};
-    struct stat st;
+    struct stat st = {0};
     ssize_t len = read_small(dir_fd, "token", text, sizeof text - 1, &st, err);
     if (len == RB_ENOTFOUND && create)
         return make_token(dir_fd, out, err);

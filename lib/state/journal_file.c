@@ -198,8 +198,8 @@ static void read_old(const struct journal_file *file, struct reader *reader)
     if (fd < 0)
         return;
     char *text = NULL;
-    size_t len, lines;
-    if (slurp(fd, OLD_NAME, &text, &len, NULL) == 0 && whole_lines(text, len, &lines, NULL) == 0)
+    size_t len = 0, lines = 0;
+    if (slurp(fd, OLD_NAME, &text, &len, NULL) == 0 && text && whole_lines(text, len, &lines, NULL) == 0)
         (void)read_lines(reader, text, lines);
     free(text);
     (void)close(fd);
@@ -240,10 +240,11 @@ static int cut_to_lines(struct journal_file *file, size_t len, size_t lines, str
 static int read_current(struct journal_file *file, bool read_only, struct reader *reader, struct rb_error *err)
 {
     char *text = NULL;
-    size_t len, lines;
+    size_t len = 0, lines = 0;
     int rc = slurp(file->fd, CURRENT_NAME, &text, &len, err);
-    if (rc == 0)
-        rc = whole_lines(text, len, &lines, err);
+    if (rc < 0 || !text)
+        return rc;
+    rc = whole_lines(text, len, &lines, err);
     if (rc == 0) {
         reader->report->torn += lines != len;
         reader->current = true;

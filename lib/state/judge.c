@@ -28,21 +28,20 @@ static void decide(struct verdict *out, enum rb_result result, const char *reaso
 static void judge_optional(const struct rb_outcome *outcome, bool seen_up, struct verdict *out)
 {
     if (outcome->sighting == RB_SIGHTING_ENDED || (outcome->sighting == RB_SIGHTING_GONE && !seen_up)) {
-        decide(out, RB_RESULT_SKIP, "absent", outcome->message[0] ? NULL : "not there, and optional");
+        decide(out, RB_RESULT_SKIP, "absent", out->message[0] ? NULL : "not there, and optional");
         return;
     }
     if (outcome->sighting != RB_SIGHTING_GONE)
         return;
     bool says_why = outcome->result >= RB_RESULT_WARN;
-    (void)snprintf(out->text, sizeof out->text, "was up and vanished%s%.200s", outcome->message[0] ? ": " : "", outcome->message);
+    (void)snprintf(out->text, sizeof out->text, "was up and vanished%s%.200s", out->message[0] ? ": " : "", out->message);
     decide(out, RB_RESULT_FAIL, says_why ? outcome->reason : "absent", out->text);
 }
 
 static void judge_absent(const struct rb_outcome *outcome, struct verdict *out)
 {
     if (outcome->sighting == RB_SIGHTING_PRESENT) {
-        (void)snprintf(out->text, sizeof out->text, "must be absent, but is there%s%.200s", outcome->message[0] ? ": " : "",
-                       outcome->message);
+        (void)snprintf(out->text, sizeof out->text, "must be absent, but is there%s%.200s", out->message[0] ? ": " : "", out->message);
         decide(out, RB_RESULT_FAIL, "present", out->text);
     } else if (outcome->sighting != RB_SIGHTING_NONE) {
         decide(out, RB_RESULT_OK, "none", "absent, as it should be");
@@ -126,12 +125,9 @@ static unsigned runs_needed(const struct rb_check_spec *spec, bool worse)
 bool rb_judge_hysteresis(struct entry *entry, const struct rb_check_spec *spec, enum rb_state state, unsigned *out_needed)
 {
     *out_needed = 0;
-    bool first = entry->decided == RB_STATE_PENDING;
     /* After a gap nobody knows what was: only a result that agrees with the old state is taken at once. */
-    if (entry->gap && !first && rank(state) != rank(entry->decided)) {
+    if (entry->gap && entry->decided != RB_STATE_PENDING && rank(state) != rank(entry->decided))
         entry->decided = RB_STATE_PENDING;
-        first = true;
-    }
     bool worse = rank(state) > rank(entry->decided);
     bool better = rank(state) < rank(entry->decided);
     if (worse || better) {

@@ -401,7 +401,8 @@ static void add_safety_evidence(const struct rb_store *store, struct rb_snapshot
 static bool add_records(const struct rb_store *store, struct rb_snapshot *snapshot)
 {
     size_t count = store->plan ? store->plan->count : 0;
-    snapshot->records = rb_arena_array(snapshot->arena, count + 1, sizeof(struct rb_record *));
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): it is an array of pointers */
+    snapshot->records = rb_arena_array(snapshot->arena, count + 1, sizeof *snapshot->records);
     if (!snapshot->records)
         return false;
     for (size_t i = 0; i < count; i++)
@@ -414,6 +415,7 @@ static bool add_timeline(const struct rb_store *store, struct rb_snapshot_owned 
 {
     struct rb_snapshot *snapshot = &owned->snapshot;
     size_t max = rb_journal_ring_count(store->journal);
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): it is an array of pointers */
     owned->entries = rb_arena_array(snapshot->arena, max + 1, sizeof *owned->entries);
     if (!owned->entries)
         return false;
