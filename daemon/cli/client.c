@@ -48,23 +48,37 @@ static void set_url(const struct rb_strings *listen, struct rb_client *out)
     }
 }
 
+/* A configuration that cannot be read must not hide the daemon that still runs on the old one: the root is then where discovery would stand. */
+static struct rb_plan *load_somehow(const struct rb_cli *cli, bool *out_broken)
+{
+    struct rb_cli_loaded *loaded = rb_cli_load(cli);
+    *out_broken = !loaded || !loaded->plan;
+    if (!*out_broken)
+        return loaded->plan;
+    struct rb_cli_args args = *cli->args;
+    args.app.config = NULL;
+    args.app.discover = true;
+    struct rb_cli inner = {.args = &args, .command = cli->command, .arena = cli->arena};
+    loaded = rb_cli_load(&inner);
+    return loaded ? loaded->plan : NULL;
+}
+
 void rb_client_find(const struct rb_cli *cli, struct rb_client *out)
 {
-    *out = (struct rb_client){.explicit_root = cli->args->app.root || cli->args->app.config};
+    *out = (struct rb_client){0};
     (void)snprintf(out->url, sizeof out->url, "%s", DEFAULT_URL);
-    struct rb_cli_loaded *loaded = rb_cli_load(cli);
-    if (!loaded || !loaded->plan) {
-        out->explicit_root = false;
+    bool broken;
+    struct rb_plan *plan = load_somehow(cli, &broken);
+    if (!plan)
         return;
-    }
+    out->explicit_root = cli->args->app.root || (cli->args->app.config && !broken);
     char dir[4096];
     struct rb_error ignored;
-    (void)snprintf(out->root, sizeof out->root, "%s", loaded->plan->daemon.root);
-    if (rb_app_state_path(loaded->plan, dir, sizeof dir, &ignored) == 0)
+    (void)snprintf(out->root, sizeof out->root, "%s", plan->daemon.root);
+    if (rb_app_state_path(plan, dir, sizeof dir, &ignored) == 0)
         set_socket(dir, out);
-    set_url(&loaded->plan->daemon.listen, out);
-    rb_plan_unref(loaded->plan);
-    loaded->plan = NULL;
+    set_url(&plan->daemon.listen, out);
+    rb_plan_unref(plan);
 }
 
 /* ---- the request ---- */

@@ -275,6 +275,10 @@ def with_a_daemon():
             done = place.run("serve", "--config", "runbookd.yml", "--listen", f"127.0.0.1:{free_port()}")
             check(done.returncode != 0 and "another runbookd" in done.err, done.err)
             watch_on_a_terminal(place)
+            # A configuration that was broken meanwhile does not hide the daemon that still runs on the old one.
+            place.write("runbookd.yml", "checks: [\n")
+            check("nobody listens" in place.run("status", expect=1).out, "status with a broken configuration")
+            check("No daemon" not in place.run("triage", expect=1).out, "triage with a broken configuration")
         place.run("status", expect=2)
 
 
