@@ -100,7 +100,7 @@ bool rb_http_hop_parse(struct rb_http_transfer *transfer)
     if (!scheme_allowed(transfer->url))
         return refuse(transfer, RB_NET_PROTOCOL, "only http and https are spoken");
     if (!normalize_host(transfer))
-        return refuse(transfer, RB_NET_DNS, "not a valid host name");
+        return refuse(transfer, RB_NET_DNS, "not a valid host name; write an international name in its ASCII form (xn--...)");
     if (curl_url_get(transfer->url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK)
         return refuse(transfer, RB_NET_PROTOCOL, "the URL has no port");
     transfer->port = rb_arena_strdup(transfer->call.arena, port);

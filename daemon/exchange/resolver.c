@@ -436,6 +436,11 @@ void rb_resolver_cancel(struct rb_resolve_wait *wait)
     }
 }
 
+bool rb_resolver_use_servers(struct rb_resolver *resolver, const char *servers)
+{
+    return resolver->channel && ares_set_servers_ports_csv(resolver->channel, servers) == ARES_SUCCESS;
+}
+
 size_t rb_resolver_in_flight(const struct rb_resolver *resolver)
 {
     return resolver->running.count;

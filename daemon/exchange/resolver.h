@@ -44,6 +44,8 @@ void rb_resolver_free(struct rb_resolver *resolver);
 void rb_resolver_start(struct rb_resolver *resolver, const char *name, int ip_version, struct rb_resolve_wait *wait);
 /* Forgets the wait; its lookup may go on unattended until c-ares gives up. An idle wait is fine. */
 void rb_resolver_cancel(struct rb_resolve_wait *wait);
+/* Asks these servers ("127.0.0.1:5353,[::1]:53") instead of resolv.conf's from now on; false when the list is not understood. For tests. */
+bool rb_resolver_use_servers(struct rb_resolver *resolver, const char *servers);
 /* Lookups that occupy one of the RB_RESOLVE_MAX_FLIGHT places, waited for or not. */
 size_t rb_resolver_in_flight(const struct rb_resolver *resolver);
 

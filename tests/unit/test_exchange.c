@@ -54,6 +54,7 @@ static bool read_ports(int fd)
 static void start_server(void)
 {
     int in[2], out[2];
+    memset(&server, 0, sizeof server);
     snprintf(server.folder, sizeof server.folder, "/tmp/rb-exchange-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(server.folder));
     ck_assert(rb_test_make_certs(server.folder));
