@@ -1,4 +1,8 @@
 /* The command line's entry: parse, answer help and version, run the command. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "cli.h"
 #include "runbook/base/log.h"
 
@@ -50,8 +54,22 @@ static int run(const struct rb_cli_args *args, const struct rb_cli_command *comm
     return command->run(&cli);
 }
 
+/* A standard stream that the caller closed would become the number of the next file that is opened, and then get our messages. It is replaced by one that refuses
+ * what the stream is for. */
+static bool fill_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        int flags = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", flags) != fd)
+            return false;
+    }
+    return true;
+}
+
 int rb_cli_main(int argc, char **argv)
 {
+    if (!fill_standard_streams())
+        return RB_EXIT_CANNOT;
     RB_ARENA_AUTO *arena = rb_arena_new(ARENA_MAX);
     if (!arena) {
         rb_cli_error("out of memory");

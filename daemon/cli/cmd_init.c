@@ -28,6 +28,8 @@ static int discover(const struct rb_cli *cli, struct rb_buf *text, struct rb_err
     struct rb_cli_loaded *loaded = rb_cli_load(&inner);
     if (!loaded)
         return rb_error_set(err, RB_ENOMEM, "out of memory");
+    if (!loaded->plan && loaded->diags.count == 0)
+        return rb_error_set(err, loaded->err.code, "%s", loaded->err.message);
     if (!loaded->plan) {
         (void)rb_cli_load_failed(loaded);
         return rb_error_set(err, RB_ECONFIG, "the discovered configuration has errors; please report this");

@@ -245,6 +245,14 @@ def exit_codes_and_formats():
 
 
 @case
+def output_that_does_not_get_out_is_told():
+    with Place(GOOD) as place:
+        for redirect in (">&-",) + ((">/dev/full",) if os.path.exists("/dev/full") else ()):
+            done = subprocess.run(["sh", "-c", f'"$0" check {redirect}', BINARY], cwd=place.root, env=place.environment(), capture_output=True, timeout=60, check=False)
+            check(done.returncode == 2 and b"could not be written" in done.stderr, f"{redirect}: {done}")
+
+
+@case
 def without_a_daemon():
     port = free_port()
     with Place(f"daemon: {{listen: ['127.0.0.1:{port}']}}\n" + GOOD) as place:
