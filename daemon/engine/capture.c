@@ -1,7 +1,9 @@
 /* First and last half of a stream.
  *
- * Invariants: the first `head` bytes of `bytes` are the first ones of the stream; the rest is a ring in which byte number n (counted after the head) stands at
- * n modulo the ring's size. Memory grows with the stream up to the cap. So the text is contiguous exactly when nothing was left out. The mark stands outside the cap: it is ours, not the program's. */
+ * Invariants: the first `head` bytes of `bytes` are the first ones of the stream; the rest is a ring in which byte number n (counted after
+ * the head) stands at
+ * n modulo the ring's size. Memory grows with the stream up to the cap. So the text is contiguous exactly when nothing was left out. The
+ * mark stands outside the cap: it is ours, not the program's. */
 #include "capture.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* What is kept of an output stream that may be endless: its first and its last half, with a mark between that says how much was left out. */
+/* What is kept of an output stream that may be endless: its first and its last half, with a mark between that says how much was left out.
+ * */
 #ifndef RUNBOOKD_ENGINE_CAPTURE_H
 #define RUNBOOKD_ENGINE_CAPTURE_H
 

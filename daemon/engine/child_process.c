@@ -1,12 +1,16 @@
 /* One program in its own process group, from fork to the last byte of its output.
  *
- * Life: start → the leader ends (libev reaps it) → the rest of its group is killed → what is still in the pipes is read → `done`. So a grandchild that keeps a pipe
+ * Life: start → the leader ends (libev reaps it) → the rest of its group is killed → what is still in the pipes is read → `done`. So a
+ * grandchild that keeps a pipe
  * open cannot hang a run, and nothing outlives its check; only a program that leaves the group on purpose (setsid) gets away.
- * Deadline: TERM to the group, KILL_AFTER_S later KILL. A leader that not even KILL ends (it hangs in the kernel) is reported after another second and
+ * Deadline: TERM to the group, KILL_AFTER_S later KILL. A leader that not even KILL ends (it hangs in the kernel) is reported after
+ * another second and
  * stays on the list until it can be reaped.
  *
- * Between fork and exec only async-signal-safe calls: the daemon has threads. fork instead of posix_spawn, because limits, the cut from the parent's
- * descriptors and the exact error of exec are wanted: the child reports it through a close-on-exec pipe, which is read when the child has been reaped and
+ * Between fork and exec only async-signal-safe calls: the daemon has threads. fork instead of posix_spawn, because limits, the cut from
+ * the parent's
+ * descriptors and the exact error of exec are wanted: the child reports it through a close-on-exec pipe, which is read when the child has
+ * been reaped and
  * can therefore never block. All signals are blocked across the fork, so that no handler of the daemon runs in the child.
  *
  * All functions: loop thread, which must be libev's default loop, the only one that reaps. */

@@ -1,6 +1,7 @@
 /* Runs of the child class: the kind says what to start and judges how it ended; what lies between is here and in child_process.c.
  *
- * Invariants: a run is finished exactly once, by the process's end, by a start that failed, or by rb_children_free; the run's arena holds everything that was
+ * Invariants: a run is finished exactly once, by the process's end, by a start that failed, or by rb_children_free; the run's arena holds
+ * everything that was
  * passed to the process, and the process copies nothing of it after the start. */
 #include "children.h"
 #include "environment.h"

@@ -1,7 +1,9 @@
 /* A clean environment and the search for a program.
  *
- * Children inherit nothing by accident: the list below is everything. Relative folders in the daemon's PATH are dropped, because a child runs in the
- * watched tree and must not pick up a program from there. The usual folders stand behind, since launchd and systemd give a daemon less than a person has. */
+ * Children inherit nothing by accident: the list below is everything. Relative folders in the daemon's PATH are dropped, because a child
+ * runs in the
+ * watched tree and must not pick up a program from there. The usual folders stand behind, since launchd and systemd give a daemon less
+ * than a person has. */
 #include "environment.h"
 
 #include <pwd.h>

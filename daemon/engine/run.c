@@ -1,6 +1,7 @@
 /* What every engine does with a run: hand it back, look how long it may still take.
  *
- * An outcome whose arena is exhausted is incomplete in a way nobody can see; here, at the one place all runs pass, it becomes `unknown: resource_limit`. */
+ * An outcome whose arena is exhausted is incomplete in a way nobody can see; here, at the one place all runs pass, it becomes `unknown:
+ * resource_limit`. */
 #include "../run.h"
 
 #include <assert.h>

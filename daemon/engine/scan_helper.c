@@ -1,7 +1,9 @@
-/* The scan helper's main: the daemon's own binary, started anew, reads a job from stdin, walks the tree once for all checks in it, writes one outcome a line in
+/* The scan helper's main: the daemon's own binary, started anew, reads a job from stdin, walks the tree once for all checks in it, writes
+ * one outcome a line in
  * the job's order and at last what it cost, and ends. Whatever a parser does to it, the daemon is another process.
  *
- * Invariants: one line per check, also for one whose options no longer parse; nothing is written before everything is known, so that a helper that dies leaves no half
+ * Invariants: one line per check, also for one whose options no longer parse; nothing is written before everything is known, so that a
+ * helper that dies leaves no half
  * truth; its deadline is the job's, the daemon kills it a little later. */
 #include "scan_wire.h"
 

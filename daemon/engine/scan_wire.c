@@ -1,7 +1,9 @@
 /* The job for the scan helper, in JSON.
  *
- * A configuration node travels without loss: a scalar is its text behind one letter (p plain, q quoted, s secret), a sequence an array, a mapping an object. Canonical
- * JSON of the node would not do: it types plain scalars, and `1.10` would arrive as 1.1. Nor would loading the text as configuration again, which would
+ * A configuration node travels without loss: a scalar is its text behind one letter (p plain, q quoted, s secret), a sequence an array, a
+ * mapping an object. Canonical
+ * JSON of the node would not do: it types plain scalars, and `1.10` would arrive as 1.1. Nor would loading the text as configuration
+ * again, which would
  * expand variables a second time. A secret passes through this pipe and nowhere else; the helper needs it to do its work. */
 #include "scan_wire.h"
 

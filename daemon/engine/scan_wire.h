@@ -1,4 +1,5 @@
-/* What the daemon tells the scan helper, as text: the root and one entry per check. Both ends are the same binary, so the format has no version. */
+/* What the daemon tells the scan helper, as text: the root and one entry per check. Both ends are the same binary, so the format has no
+ * version. */
 #ifndef RUNBOOKD_ENGINE_SCAN_WIRE_H
 #define RUNBOOKD_ENGINE_SCAN_WIRE_H
 
@@ -27,7 +28,8 @@ int scan_job_write(const char *root, int64_t timeout_ms, struct rb_run *const *r
 /* Reads one. RB_EPARSE when it is none. */
 int scan_job_read(const char *text, size_t len, struct rb_arena *arena, struct scan_job *out, struct rb_error *err) RB_MUST_CHECK;
 
-/* main() of the helper with everything given, for tests: reads the job from `in_fd`, knows `kinds`, writes to `out_fd`. Returns the exit code. */
+/* main() of the helper with everything given, for tests: reads the job from `in_fd`, knows `kinds`, writes to `out_fd`. Returns the exit
+ * code. */
 int scan_helper_run(const struct rb_kind_list *kinds, int in_fd, int out_fd);
 
 #endif

@@ -1,7 +1,9 @@
 /* Scan runs: gathered for a moment, then one helper process does them all in one pass over the tree.
  *
- * Invariants: at most one helper at a time; a run is either waiting or in the batch that the helper works on; a run's timeout counts from the start of its batch,
- * because until then it waits on purpose, and the batch's deadline is the longest of them. When a helper dies, each check of a larger batch is tried once more
+ * Invariants: at most one helper at a time; a run is either waiting or in the batch that the helper works on; a run's timeout counts from
+ * the start of its batch,
+ * because until then it waits on purpose, and the batch's deadline is the longest of them. When a helper dies, each check of a larger
+ * batch is tried once more
  * alone, so that the file that kills one check's parser does not blind the others. */
 #include "environment.h"
 #include "scan_wire.h"

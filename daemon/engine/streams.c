@@ -1,12 +1,16 @@
 /* Ticks of passive and stream checks, and the line streams themselves.
  *
- * A tick is immediate. A stream lives between the ticks: it is opened by the first one, keeps the kind's memory while lines come in (the run's memory is a copy, given back
- * with each tick), reconnects with growing pauses, and is closed when no tick asked for it for a while, which is what happens when a reload removes its check.
+ * A tick is immediate. A stream lives between the ticks: it is opened by the first one, keeps the kind's memory while lines come in (the
+ * run's memory is a copy, given back
+ * with each tick), reconnects with growing pauses, and is closed when no tick asked for it for a while, which is what happens when a
+ * reload removes its check.
  *
- * The transport is HTTP over libcurl's multi interface, driven by the loop: one GET whose body is cut into lines. Only unix sockets and numeric or
+ * The transport is HTTP over libcurl's multi interface, driven by the loop: one GET whose body is cut into lines. Only unix sockets and
+ * numeric or
  * local hosts: libcurl's own resolver could block the loop. Loop thread only.
  *
- * Invariant: while `transfer` is set it is in the multi handle, its callbacks get the stream, and nothing frees the stream from inside them. */
+ * Invariant: while `transfer` is set it is in the multi handle, its callbacks get the stream, and nothing frees the stream from inside
+ * them. */
 #include "../run.h"
 
 #include <curl/curl.h>

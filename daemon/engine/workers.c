@@ -1,15 +1,22 @@
 /* The worker pool: short blocking work of checks on threads, results back to the loop.
  *
- * Threads and ownership. The loop thread owns `struct rb_workers` and the runs. A job carries everything that a thread touches: a copy of the run's context,
- * its own cancel flag, a copy of the check's memory, a reference to the plan, and the run's arena, lent. The thread never sees the run itself. When a job ends in
- * time, the loop takes outcome and memory over. When it does not, the loop finishes the run as `unknown: timeout` at once with a spare arena, gives
- * the lent arena to the job for good and marks it abandoned; the thread frees the job whenever it comes back, and leaves or, where a place is free, goes on.
+ * Threads and ownership. The loop thread owns `struct rb_workers` and the runs. A job carries everything that a thread touches: a copy of
+ * the run's context,
+ * its own cancel flag, a copy of the check's memory, a reference to the plan, and the run's arena, lent. The thread never sees the run
+ * itself. When a job ends in
+ * time, the loop takes outcome and memory over. When it does not, the loop finishes the run as `unknown: timeout` at once with a spare
+ * arena, gives
+ * the lent arena to the job for good and marks it abandoned; the thread frees the job whenever it comes back, and leaves or, where a place
+ * is free, goes on.
  *
- * Invariants: `lock` guards everything in `struct pool`; a job is in the queue, or with exactly one thread, or on the finished list, or abandoned; ev_async_send
- * happens under the lock and never after `stopping`. The pool outlives rb_workers_free: it is counted, and the last of loop and threads frees it. A thread
+ * Invariants: `lock` guards everything in `struct pool`; a job is in the queue, or with exactly one thread, or on the finished list, or
+ * abandoned; ev_async_send
+ * happens under the lock and never after `stopping`. The pool outlives rb_workers_free: it is counted, and the last of loop and threads
+ * frees it. A thread
  * that hangs for ever therefore keeps its job and the pool until the process exits, on purpose: freeing them under it would be worse.
  *
- * Slow work must not take the whole pool: when a job waited QUEUE_PATIENCE because all threads are busy, up to EXTRA_THREADS more are started; they leave when
+ * Slow work must not take the whole pool: when a job waited QUEUE_PATIENCE because all threads are busy, up to EXTRA_THREADS more are
+ * started; they leave when
  * the queue is empty. Tasks of the daemon itself have a thread of their own. */
 #include "../run.h"
 
@@ -254,6 +261,20 @@ static int start_task_thread(struct rb_workers *workers, struct rb_error *err)
     return rb_error_sys(err, rc, "cannot start the thread that writes the state folder");
 }
 
+/* Takes the task over unless the pool is stopping. */
+static bool queue_task(struct pool *pool, struct task *take_task)
+{
+    (void)pthread_mutex_lock(&pool->lock);
+    bool open = !pool->stopping;
+    if (open) {
+        *pool->tasks_last = take_task;
+        pool->tasks_last = &take_task->next;
+        (void)pthread_cond_signal(&pool->task_waits);
+    }
+    (void)pthread_mutex_unlock(&pool->lock);
+    return open;
+}
+
 int rb_workers_task(struct rb_workers *workers, void (*work)(void *arg), void (*done)(void *arg), void *arg, struct rb_error *err)
 {
     if (!workers->has_task_thread) {
@@ -265,16 +286,7 @@ int rb_workers_task(struct rb_workers *workers, void (*work)(void *arg), void (*
     if (!task)
         return rb_error_set(err, RB_ENOMEM, "cannot queue a task: out of memory");
     *task = (struct task){.work = work, .done = done, .arg = arg};
-    struct pool *pool = workers->pool;
-    (void)pthread_mutex_lock(&pool->lock);
-    bool stopping = pool->stopping;
-    if (!stopping) {
-        *pool->tasks_last = task;
-        pool->tasks_last = &task->next;
-        (void)pthread_cond_signal(&pool->task_waits);
-    }
-    (void)pthread_mutex_unlock(&pool->lock);
-    if (!stopping)
+    if (queue_task(workers->pool, task))
         return RB_OK;
     free(task);
     return rb_error_set(err, RB_EBUSY, "cannot queue a task: the worker pool is stopping");

@@ -1,6 +1,7 @@
 /* Building an outcome.
  *
- * Invariants: every array's capacity is a function of its count (the next power of two, at least ARRAY_FIRST), so the struct needs no capacity fields;
+ * Invariants: every array's capacity is a function of its count (the next power of two, at least ARRAY_FIRST), so the struct needs no
+ * capacity fields;
  * arrays and texts live in the run's arena and are never freed one by one; each list stops at its stated maximum. A pair of value name and
  * label occurs once: two samples of one series would make a scrape invalid, so the later number replaces the earlier.
  *
@@ -14,8 +15,8 @@
 #include "runbook/base/buf.h"
 #include "runbook/base/redact.h"
 
-#define ARRAY_FIRST               4u
-#define LAST_WORDS_LOOKED_AT      ((size_t)256 * 1024) /* bytes from the end */
+#define ARRAY_FIRST          4u
+#define LAST_WORDS_LOOKED_AT ((size_t)256 * 1024) /* bytes from the end */
 
 static const char *const result_names[RB_RESULT_COUNT] = {
     [RB_RESULT_SKIP] = "skip", [RB_RESULT_OK] = "ok", [RB_RESULT_WARN] = "warn", [RB_RESULT_UNKNOWN] = "unknown", [RB_RESULT_FAIL] = "fail",

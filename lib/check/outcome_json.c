@@ -1,8 +1,10 @@
 /* The JSON form of an outcome: what the scan helper writes and the daemon reads.
  *
- * The writer gives one object on one line. Text that is not UTF-8 cannot stand in JSON: messages and evidence are written in their escaped form, which is
+ * The writer gives one object on one line. Text that is not UTF-8 cannot stand in JSON: messages and evidence are written in their escaped
+ * form, which is
  * what every renderer would show anyway; a fact is left out, because a path that is not exact must neither join checks nor enter a command.
- * The reader trusts nothing: all members and only these, each of its type, reasons and value names of the kind's closed sets, lists and texts within
+ * The reader trusts nothing: all members and only these, each of its type, reasons and value names of the kind's closed sets, lists and
+ * texts within
  * the same maxima as the builders, which it uses. It leaves `out` as it was initialised when the text is refused. */
 #include "runbook/check/outcome.h"
 

@@ -1,4 +1,5 @@
-/* One pass over the text, item by item; what does not fit the grammar is skipped up to the next blank, so that one odd item costs only itself.
+/* One pass over the text, item by item; what does not fit the grammar is skipped up to the next blank, so that one odd item costs only
+ * itself.
  *
  * Numbers are read by hand as far as the grammar goes (no hexadecimal, no locale, no "inf") and only then given to strtod. */
 #include "runbook/check/perfdata.h"

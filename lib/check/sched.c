@@ -1,18 +1,25 @@
 /* The due heap: one binary heap per execution class, ordered by due time, with each entry's place in it.
  *
- * Invariants: an entry is in its class's heap exactly while `state` is IDLE, so `heap_pos` is meaningful only then; `running` of a class counts
- * its RUNNING entries; due times of periodic entries are `phase_ns` plus a whole number of intervals. Every operation is O(log n) in the size of the class
+ * Invariants: an entry is in its class's heap exactly while `state` is IDLE, so `heap_pos` is meaningful only then; `running` of a class
+ * counts
+ * its RUNNING entries; due times of periodic entries are `phase_ns` plus a whole number of intervals. Every operation is O(log n) in the
+ * size of the class
  * plus O(number of classes), of which there are half a dozen.
  *
- * Why a heap per class: spacing and the limit of running entries block a whole class at once, so the one candidate of a class is always its top, and a class
+ * Why a heap per class: spacing and the limit of running entries block a whole class at once, so the one candidate of a class is always
+ * its top, and a class
  * that may not start anything is passed over without looking at its entries.
  *
- * First runs: each entry gets a window in which it becomes due, min(interval / 2, 2 s), or longer when its class has so many entries that their
- * spacing alone would take more than half of that. The window is cut into one slot per level of the dependency graph, so that what others depend on
+ * First runs: each entry gets a window in which it becomes due, min(interval / 2, 2 s), or longer when its class has so many entries that
+ * their
+ * spacing alone would take more than half of that. The window is cut into one slot per level of the dependency graph, so that what others
+ * depend on
  * goes first; within its slot an entry stands at a hash of its name. An entry's window is never longer than that of what depends on it.
  *
- * Next runs keep the phase: a host that slept for hours does one catch-up run per entry, spread as the class's spacing demands, and then every
- * entry is back on its old, well-spread beat. The beat that would come within half an interval of the last start is left out, so that the catch-up
+ * Next runs keep the phase: a host that slept for hours does one catch-up run per entry, spread as the class's spacing demands, and then
+ * every
+ * entry is back on its old, well-spread beat. The beat that would come within half an interval of the last start is left out, so that the
+ * catch-up
  * run stays the only one. */
 #include "runbook/check/sched.h"
 

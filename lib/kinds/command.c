@@ -1,7 +1,9 @@
 /* command: runs a program of the team and believes its exit code.
  *
- * The first line of its output is the message, as with Nagios plugins; perfdata behind '|' becomes metrics. Output is what a stranger wrote: it is redacted as one
- * text (a key block spans lines), secrets that we ourselves put into its environment are masked by value, and only then is it cut into lines. */
+ * The first line of its output is the message, as with Nagios plugins; perfdata behind '|' becomes metrics. Output is what a stranger
+ * wrote: it is redacted as one
+ * text (a key block spans lines), secrets that we ourselves put into its environment are masked by value, and only then is it cut into
+ * lines. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -226,7 +228,8 @@ struct message {
     size_t len;
 };
 
-/* Message, evidence and perfdata of standard output; the layout is that of the plugin guidelines: TEXT | PERF, long text …, text | PERF …, more PERF. */
+/* Message, evidence and perfdata of standard output; the layout is that of the plugin guidelines: TEXT | PERF, long text …, text | PERF …,
+ * more PERF. */
 static struct message read_output(const struct command_options *o, const char *text, size_t len, struct rb_outcome *out)
 {
     struct message message = {"", 0};

@@ -1,6 +1,7 @@
 /* A simulated day of 500 checks: 24 hours with a sleep of seven in between, in milliseconds of real time.
  *
- * The driver does what the runner does: asks when, pops, ends runs later. It counts what may never happen: overlap, a start before its class may, a catch-up that
+ * The driver does what the runner does: asks when, pops, ends runs later. It counts what may never happen: overlap, a start before its
+ * class may, a catch-up that
  * is more than one run. */
 #include <check.h>
 #include <stdio.h>

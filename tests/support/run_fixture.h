@@ -1,4 +1,5 @@
-/* Runs without a runner: what the tests of the engines need to start one and to see how it ended. Header-only; one run at a time per fixture. */
+/* Runs without a runner: what the tests of the engines need to start one and to see how it ended. Header-only; one run at a time per
+ * fixture. */
 #ifndef TESTS_SUPPORT_RUN_FIXTURE_H
 #define TESTS_SUPPORT_RUN_FIXTURE_H
 

@@ -57,7 +57,8 @@ START_TEST(options_are_checked)
 {
     ck_assert_uint_eq(parse(PLAIN), 0);
     ck_assert_uint_eq(
-        parse("{name: a, kind: command, argv: [x], env: {A: b}, cwd: sub, exit: {0: ok, 255: skip}, output_cap: 1MiB, perfdata: false}"), 0);
+        parse("{name: a, kind: command, argv: [x], env: {A: b}, cwd: sub, exit: {0: ok, 255: skip}, output_cap: 1MiB, perfdata: false}"),
+        0);
     ck_assert_uint_ge(parse("{name: a, kind: command}"), 1);
     ck_assert_uint_ge(parse("{name: a, kind: command, argv: x y z}"), 1);
     ck_assert_uint_eq(parse("{name: a, kind: command, argv: [x], exit: {256: ok}}"), 1);

@@ -1,4 +1,5 @@
-/* Scans end to end: gathering, the helper process (this very binary started again), what crosses the pipe, and helpers that die, hang or lie.
+/* Scans end to end: gathering, the helper process (this very binary started again), what crosses the pipe, and helpers that die, hang or
+ * lie.
  *
  * The kinds below are the test's own: `probe` counts files and shows its options, `poison` kills the helper at one file. */
 #include <fcntl.h>

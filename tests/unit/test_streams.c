@@ -1,4 +1,5 @@
-/* Ticks of passive checks, and a line stream over a unix socket: lines, a lost connection, the gap, lines that are too long, what is refused. */
+/* Ticks of passive checks, and a line stream over a unix socket: lines, a lost connection, the gap, lines that are too long, what is
+ * refused. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
