@@ -4,6 +4,7 @@
  * bytes each, so the body is measured first and then packed, instead of growing an arena with its rest unused. Counts are atomic: the HTTP
  * thread may be the last to let a snapshot, and with it a record, go. */
 #include <stdalign.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,6 +136,14 @@ const char *rb_record_static_reason(const struct rb_check_spec *spec, const char
     return spec && spec->kind ? rb_kind_reason(rb_kind_of(spec->kind), reason) : NULL;
 }
 
+struct rb_record rb_record_content(const struct rb_record *record)
+{
+    struct rb_record content = {.refs = 0};
+    const size_t skip = offsetof(struct rb_record, arena);
+    memcpy((unsigned char *)&content + skip, (const unsigned char *)record + skip, sizeof content - skip);
+    return content;
+}
+
 struct rb_record *rb_record_make(const struct rb_record *from)
 {
     struct rb_record *record = malloc(sizeof *record);
@@ -161,7 +170,7 @@ struct rb_record *rb_record_clone(const struct rb_record *record)
     struct rb_record *clone = malloc(sizeof *clone);
     if (!clone)
         return NULL;
-    *clone = *record;
+    *clone = rb_record_content(record);
     clone->refs = 1;
     clone->arena = NULL;
     if (clone->body)

@@ -4,6 +4,8 @@
 
 #include "runbook/state/record.h"
 
+/* Everything but the reference count, which another thread may be changing: the only way to copy a record that is published. */
+struct rb_record rb_record_content(const struct rb_record *record);
 /* A new record with one reference: a deep copy of `from`, whose pointers may lead anywhere. Reasons and value names of the kind's closed sets are
  * not copied; `spec` and `suppressed_by` stay borrowed from the plan. NULL when memory is out. */
 struct rb_record *rb_record_make(const struct rb_record *from);

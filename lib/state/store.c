@@ -220,7 +220,7 @@ static bool keep_entry(struct entry *entry, const struct rb_check_spec *spec, co
 {
     *entry = *old;
     entry->memory = NULL;
-    struct rb_record content = *old->record;
+    struct rb_record content = rb_record_content(old->record);
     content.spec = spec;
     content.suppressed = false;
     content.suppressed_by = NULL;

@@ -179,7 +179,7 @@ static void restore_state(struct entry *entry, struct rb_record *record, const s
 static bool restore(struct rb_store *store, const struct saved *saved)
 {
     struct entry *entry = &store->entries[saved->index];
-    struct rb_record content = *entry->record;
+    struct rb_record content = rb_record_content(entry->record);
     char message[96];
     content.runs += saved->runs;
     content.failures += saved->failures;

@@ -236,7 +236,7 @@ bool rb_store_completed(struct rb_store *store, size_t index, const struct rb_ou
     entry->completed_once = true;
     store->dirty = true;
 
-    struct rb_record content = *entry->record;
+    struct rb_record content = rb_record_content(entry->record);
     count_run(&run, &content, started_ns);
     take_outcome(&run, &content);
     judge(&run, &content);
@@ -258,7 +258,7 @@ bool rb_store_completed(struct rb_store *store, size_t index, const struct rb_ou
 static void make_stale(struct rb_store *store, size_t index, const char *message)
 {
     struct entry *entry = &store->entries[index];
-    struct rb_record content = *entry->record;
+    struct rb_record content = rb_record_content(entry->record);
     content.state = RB_STATE_STALE;
     content.reason = "stale";
     content.message = message;
