@@ -223,7 +223,7 @@ struct rb_doc_node *doc_build_close(struct doc_builder *b, struct doc_size *out_
     if (b->tree)
         fill_node(b, frame);
     /* Only after the node took its keys: sorting destroys their order. */
-    if (frame->table)
+    if (frame->table && b->keys)
         report_duplicates(b, b->keys + frame->first_key, b->key_count - frame->first_key);
     b->key_count = frame->first_key;
     b->item_count = frame->first_item;

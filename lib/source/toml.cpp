@@ -48,27 +48,34 @@ size_t skip_string(const char *text, size_t len, size_t i)
     return len;
 }
 
-/* The line of the first dotted key with too many parts, or 0. */
-unsigned long_dotted_key(const char *text, size_t len)
+enum class trouble { none, dots, character };
+
+/* Looks at what stands outside of strings and comments: the first dotted key with too many parts, or the first character that is not ASCII.
+ * The latter no TOML allows there, and toml++ 3.3 meets it with undefined behaviour (an "unreachable" branch of its table of blanks). */
+trouble find_trouble(const char *text, size_t len, size_t *out_at)
 {
     int dots = 0;
-    for (size_t i = 0; i < len;) {
+    bool mark = len >= 3 && std::memcmp(text, "\xEF\xBB\xBF", 3) == 0;
+    for (size_t i = mark ? 3 : 0; i < len;) {
         char c = text[i];
+        *out_at = i;
         if (c == '"' || c == '\'') {
             i = skip_string(text, len, i);
             continue;
         }
+        if (static_cast<unsigned char>(c) >= 0x80)
+            return trouble::character;
         if (c == '#')
             while (i < len && text[i] != '\n')
                 i++;
         else
             i++;
         if (c == '.' && ++dots > max_dots)
-            return 1 + static_cast<unsigned>(std::count(text, text + i, '\n'));
+            return trouble::dots;
         if (c == '\n' || c == '=' || c == ',' || c == '[' || c == '{' || c == '#')
             dots = 0;
     }
-    return 0;
+    return trouble::none;
 }
 
 class converter
@@ -190,9 +197,14 @@ extern "C" int doc_parse_toml(const char *bytes, size_t len, rb_arena *arena, rb
                               char *out_message, size_t message_size)
 {
     *out_place = {1, 1};
-    if (unsigned line = long_dotted_key(bytes, len)) {
-        out_place->line = line;
-        return failed(RB_ELIMIT, out_message, message_size, "a dotted key with more than 32 dots");
+    size_t at = 0;
+    trouble found = find_trouble(bytes, len, &at);
+    if (found != trouble::none) {
+        doc_cursor cursor;
+        doc_cursor_init(&cursor, bytes);
+        *out_place = doc_cursor_at(&cursor, at);
+        return found == trouble::dots ? failed(RB_ELIMIT, out_message, message_size, "a dotted key with more than 32 dots")
+                                      : failed(RB_EPARSE, out_message, message_size, "a character outside of ASCII must stand in quotes");
     }
     try {
         toml::parse_result result = toml::parse(std::string_view(bytes, len));

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runbook/source/document.h"
 #include "../support/check_main.h"
+#include "runbook/source/document.h"
 
 struct parsed {
     struct rb_arena *arena;
@@ -91,6 +91,7 @@ START_TEST(toml_tree_and_places)
     expect_problem(RB_DOC_TOML, "a = 1\na = 2\n", 2, 5, "redefine"); /* toml++ points at the value */
     expect_problem(RB_DOC_TOML, "ok = 1\nx = \n", 2, 5, "value");
     expect_problem(RB_DOC_TOML, "[.]\n", 1, 2, "");
+    expect_problem(RB_DOC_TOML, "a = '\xC3\xA4' # \xC3\xA4\n\xC3\xA4 = 1\n", 2, 1, "quotes");
     expect_valid(RB_DOC_TOML, "\xEF\xBB\xBF"
                               "a = 1\n");
     expect_valid(RB_DOC_TOML, "");
