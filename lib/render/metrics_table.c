@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "metrics.h"
+#include "revision.h"
 
 #define NO_LABELS ((struct rb_label){NULL, 0})
 
@@ -79,11 +80,7 @@ static double last_duration(const struct rb_metrics *m, size_t i)
 
 static void build_samples(const struct rb_metrics *m, const struct rb_family *family)
 {
-#ifdef RB_REVISION
     static const char revision[] = RB_REVISION;
-#else
-    static const char revision[] = "unknown";
-#endif
     RB_BUF_AUTO labels;
     rb_buf_init(&labels, 1024);
     rb_metrics_label(&labels, "version", RB_VERSION);
@@ -287,7 +284,7 @@ const struct rb_family rb_metric_families[] = {
      .scalar = triage_duration},
     {"runbookd_loop_lag_seconds", G, "seconds", "Largest lateness of the loop's heartbeat in the last 10 seconds.", .scalar = loop_lag},
     {"runbookd_check_start_late_seconds", G, "seconds", "Largest lateness of a run's start in the last 60 seconds.", .scalar = start_late},
-    {"runbookd_host_sleeps", C, NULL, "Times that the host slept while the daemon ran.", .scalar = sleeps},
+    {"runbookd_sleeps", C, NULL, "Times that the host slept while the daemon ran.", .scalar = sleeps},
     {"runbookd_journal_events", C, NULL, "Events recorded in the journal.", .scalar = journal_events},
     {"runbookd_journal_dropped_events", C, NULL, "Events lost because the journal could not be written.", .scalar = journal_dropped},
     {"runbookd_journal_errors", C, NULL, "Failed writes of the journal.", .scalar = journal_errors},

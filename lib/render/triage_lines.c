@@ -23,7 +23,7 @@ void rb_triage_header(const struct rb_triage *t, struct rb_buf *out)
     const char *root = snapshot->plan->daemon.root;
     const char *slash = root ? strrchr(root, '/') : NULL;
     rb_buf_addf(out, "  repo %s %s@%.8s, %s", slash ? slash + 1 : "?", snapshot->repo.branch ? snapshot->repo.branch : "(detached)",
-                snapshot->repo.commit ? snapshot->repo.commit : "?",
+                snapshot->repo.commit && snapshot->repo.commit[0] ? snapshot->repo.commit : "?",
                 snapshot->repo.worktree ? snapshot->repo.worktree : rb_message(t->language, RB_MSG_FILES_UNKNOWN));
 }
 
@@ -67,8 +67,9 @@ void rb_triage_verdict(const struct rb_triage *t, struct rb_buf *out)
         RB_SAY(out, t->language, WARNINGS_ONE, NULL);
     else
         RB_SAY(out, t->language, WARNINGS_MANY, number(a, diagnosis->not_linked_count));
-    rb_buf_addc(out, ' ');
     size_t open = diagnosis->undetermined_count;
+    if (open || diagnosis->observer_count == 0)
+        rb_buf_addc(out, ' ');
     if (open)
         RB_SAY(out, t->language, OPEN_SOME, number(a, open));
     else if (diagnosis->observer_count == 0)
