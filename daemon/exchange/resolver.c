@@ -82,6 +82,20 @@ static void list_remove(struct lookup_list *list, struct rb_lookup *lookup)
     list->count--;
 }
 
+static struct rb_lookup *list_take_first(struct lookup_list *list)
+{
+    struct rb_lookup *lookup = list->head;
+    if (!lookup)
+        return NULL;
+    list->head = lookup->next;
+    if (list->head)
+        list->head->prev = NULL;
+    else
+        list->tail = NULL;
+    list->count--;
+    return lookup;
+}
+
 bool rb_address_parse(const char *text, struct rb_address *out)
 {
     char plain[RB_ADDRESS_TEXT];
@@ -230,11 +244,9 @@ void rb_resolver_free(struct rb_resolver *resolver)
     ev_timer_stop(resolver->loop, &resolver->timer);
     while (resolver->watchers)
         close_watcher(resolver, &resolver->watchers);
-    while (resolver->queue.head) {
-        struct rb_lookup *lookup = resolver->queue.head;
-        list_remove(&resolver->queue, lookup);
-        free(lookup);
-    }
+    struct rb_lookup *queued;
+    while ((queued = list_take_first(&resolver->queue)) != NULL)
+        free(queued);
     ares_library_cleanup();
     free(resolver);
 }
@@ -313,11 +325,8 @@ static void submit(struct rb_resolver *resolver, struct rb_lookup *lookup)
 
 static void start_queued(struct rb_resolver *resolver)
 {
-    while (resolver->queue.head && resolver->running.count < RB_RESOLVE_MAX_FLIGHT && resolver->channel) {
-        struct rb_lookup *lookup = resolver->queue.head;
-        list_remove(&resolver->queue, lookup);
-        submit(resolver, lookup);
-    }
+    while (resolver->queue.head && resolver->running.count < RB_RESOLVE_MAX_FLIGHT && resolver->channel)
+        submit(resolver, list_take_first(&resolver->queue));
     arm_timer(resolver);
 }
 

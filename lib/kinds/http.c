@@ -243,7 +243,7 @@ static const char *last_token(const char *pointer)
 static void judge_json(const struct http_options *o, const struct rb_http_response *response, struct rb_outcome *out)
 {
     const struct rb_node *conditions = o->expect.json;
-    json_error_t error;
+    json_error_t error = {0};
     if (!conditions || conditions->type != RB_NODE_MAPPING)
         return;
     json_t *document = NULL;

@@ -135,7 +135,7 @@ static const char *text_at(const json_t *object, const char *key)
 static const json_t *api_data(const struct prom_options *o, const struct rb_http_response *response, json_t **out_document,
                               struct rb_outcome *out)
 {
-    json_error_t error;
+    json_error_t error = {0};
     *out_document = NULL;
     if (response->status == 200 && !memchr(response->body, '\0', response->body_len))
         *out_document = json_loadb(response->body, response->body_len, JSON_ALLOW_NUL, &error);
@@ -293,7 +293,7 @@ static bool judge_age(const struct rb_check_ctx *ctx, struct state *state, const
     const struct prom_options *o = ctx->options;
     json_t *document = NULL;
     struct rb_error err;
-    json_error_t error;
+    json_error_t error = {0};
     int64_t start_ns = 0;
     if (response->failure == RB_NET_OK && response->status == 200 && !memchr(response->body, '\0', response->body_len))
         document = json_loadb(response->body, response->body_len, JSON_ALLOW_NUL, &error);
