@@ -152,17 +152,17 @@ enum MHD_Result rb_handle_status(struct rb_request *request)
     bool text = rb_accept_quality(accept, "text/plain", NULL, false) > rb_accept_quality(accept, "application/json", NULL, false);
     if (text)
         return serve_current(request, &(struct served){RB_BODY_STATUS_TEXT, "text/plain; charset=utf-8", true});
-    return serve_current(request, &(struct served){RB_BODY_STATUS_JSON, "application/json; charset=utf-8", true});
+    return serve_current(request, &(struct served){RB_BODY_STATUS_JSON, "application/json", true});
 }
 
 enum MHD_Result rb_handle_checks(struct rb_request *request)
 {
-    return serve_current(request, &(struct served){RB_BODY_CHECKS, "application/json; charset=utf-8", true});
+    return serve_current(request, &(struct served){RB_BODY_CHECKS, "application/json", true});
 }
 
 enum MHD_Result rb_handle_openapi(struct rb_request *request)
 {
-    return serve_current(request, &(struct served){RB_BODY_OPENAPI, "application/json; charset=utf-8", false});
+    return serve_current(request, &(struct served){RB_BODY_OPENAPI, "application/json", false});
 }
 
 static enum MHD_Result answer_rendered(struct rb_request *request, int status, const char *type, struct rb_body *body)
@@ -181,7 +181,7 @@ static enum MHD_Result answer_check(struct rb_request *request, int status, cons
     struct rb_body *body = rb_body_new();
     int rc = body ? rb_render_check_json(&view, index, &body->bytes, &err) : rb_error_set(&err, RB_ENOMEM, "out of memory");
     if (rc == 0)
-        return answer_rendered(request, status, "application/json; charset=utf-8", body);
+        return answer_rendered(request, status, "application/json", body);
     rb_body_unref(body);
     return failed(request, &err);
 }
@@ -261,7 +261,7 @@ enum MHD_Result rb_handle_reload(struct rb_request *request)
     if (command->status >= 400)
         return answer_failure(request, command);
     struct rb_answer answer = {.status = command->status,
-                               .type = "application/json; charset=utf-8",
+                               .type = "application/json",
                                .tail = "{\"reloaded\":true}\n",
                                .tail_len = sizeof "{\"reloaded\":true}\n" - 1};
     return rb_answer_send(request, &answer);
@@ -368,7 +368,7 @@ static int render_triage(const struct rb_view *view, const struct rb_diagnosis *
 static enum MHD_Result answer_triage(struct rb_request *request, const struct rb_snapshot *snapshot, const struct triage_options *options,
                                      double round_s)
 {
-    static const char *const types[] = {"text/plain; charset=utf-8", "application/json; charset=utf-8", "text/html; charset=utf-8"};
+    static const char *const types[] = {"text/plain; charset=utf-8", "application/json", "text/html; charset=utf-8"};
     struct rb_error err = {0};
     struct rb_view view = rb_view_of(snapshot, request->server->clock);
     struct rb_diagnosis_options how = {.max_age_ns = options->max_age_ns, .round_s = round_s};

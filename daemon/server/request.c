@@ -94,7 +94,7 @@ static enum MHD_Result refuse(struct rb_request *request, int status, const char
     pthread_mutex_unlock(&request->server->lock);
     struct rb_error err;
     struct rb_answer answer = {.status = status,
-                               .type = "application/problem+json; charset=utf-8",
+                               .type = "application/problem+json",
                                .body = rb_body_new(),
                                .allow = allow,
                                .close = status != 404 && status != 405};

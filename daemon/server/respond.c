@@ -101,7 +101,7 @@ enum MHD_Result rb_answer_send(struct rb_request *request, struct rb_answer *ans
 enum MHD_Result rb_answer_problem(struct rb_request *request, int status, const char *type, const char *detail)
 {
     struct rb_error err;
-    struct rb_answer answer = {.status = status, .type = "application/problem+json; charset=utf-8", .body = rb_body_new()};
+    struct rb_answer answer = {.status = status, .type = "application/problem+json", .body = rb_body_new()};
     if (!answer.body || rb_render_problem(status, type, detail, &answer.body->bytes, &err) < 0) {
         rb_body_unref(answer.body);
         return MHD_NO;

@@ -78,9 +78,9 @@ class Daemon:
                                         cwd=place.root, env=place.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    return
+            # It answers before it has said in its state folder where: the command line has to find it.
+            if place.run("status").returncode != 2:
+                return
             time.sleep(0.05)
         raise AssertionError("the daemon did not start: " + self.stop())
 
