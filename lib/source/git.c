@@ -138,29 +138,55 @@ int rb_git_head(struct rb_git *git, struct rb_arena *arena, struct rb_git_head *
     return out->subject ? 0 : rb_error_set(err, RB_ENOMEM, "out of memory");
 }
 
+/* Name of the reference that tracks `branch`, from branch.NAME.remote, .merge and the remote's refspec. git_branch_upstream would do, but libgit2 1.5 leaks some 10 kB
+ * in each look-up of a remote. RB_ENOTFOUND when there is none. */
+static int upstream_name(struct rb_git *git, const char *branch, git_buf *out)
+{
+    char key[512];
+    const char *remote = NULL, *merge = NULL, *fetch = NULL;
+    git_config *config = NULL;
+    git_refspec *refspec = NULL;
+    int rc = git_repository_config_snapshot(&config, git->repo);
+    snprintf(key, sizeof(key), "branch.%s.remote", branch);
+    rc = rc == 0 ? git_config_get_string(&remote, config, key) : rc;
+    snprintf(key, sizeof(key), "branch.%s.merge", branch);
+    rc = rc == 0 ? git_config_get_string(&merge, config, key) : rc;
+    bool local = rc == 0 && strcmp(remote, ".") == 0;
+    if (rc == 0 && !local) {
+        snprintf(key, sizeof(key), "remote.%s.fetch", remote);
+        rc = git_config_get_string(&fetch, config, key);
+    }
+    if (rc == 0)
+        rc = git_refspec_parse(&refspec, local ? "+refs/*:refs/*" : fetch, 1);
+    if (rc == 0)
+        rc = git_refspec_src_matches(refspec, merge) ? git_refspec_transform(out, refspec, merge) : GIT_ENOTFOUND;
+    git_refspec_free(refspec);
+    git_config_free(config);
+    return rc == 0 ? 0 : RB_ENOTFOUND;
+}
+
 int rb_git_tracking(struct rb_git *git, struct rb_arena *arena, struct rb_git_tracking *out, struct rb_error *err)
 {
     *out = (struct rb_git_tracking){0};
     git_reference *head = NULL, *upstream = NULL;
+    git_buf name = GIT_BUF_INIT;
     int rc = git_repository_head(&head, git->repo);
     if (rc == GIT_EUNBORNBRANCH || rc == GIT_ENOTFOUND)
         return 0;
     if (rc < 0)
         return git_fail(err, RB_ESYS, "cannot read HEAD");
-    int code = 0;
-    rc = git_reference_is_branch(head) ? git_branch_upstream(&upstream, head) : GIT_ENOTFOUND;
-    if (rc == 0) {
+    bool tracked = git_reference_is_branch(head) && upstream_name(git, git_reference_shorthand(head), &name) == 0;
+    if (tracked && git_reference_lookup(&upstream, git->repo, name.ptr) == 0) {
         out->has_upstream = true;
         out->upstream = rb_arena_strdup(arena, git_reference_shorthand(upstream));
         const git_oid *local = git_reference_target(head), *remote = git_reference_target(upstream);
         if (local && remote && git_graph_ahead_behind(&out->ahead, &out->behind, git->repo, local, remote) == 0)
             out->counted = true; /* a shallow clone may lack the common ancestor */
-    } else if (rc != GIT_ENOTFOUND) {
-        code = git_fail(err, RB_ESYS, "cannot read the upstream of the branch");
     }
+    git_buf_dispose(&name);
     git_reference_free(upstream);
     git_reference_free(head);
-    return code;
+    return out->has_upstream && !out->upstream ? rb_error_set(err, RB_ENOMEM, "out of memory") : 0;
 }
 
 static const char *operation_name(git_repository *repo)
