@@ -355,7 +355,7 @@ static void summarise(struct run *run)
     else if (changed == 0)
         rb_outcome_say(run->out, "%s@%.8s, clean", branch, h->commit);
     else
-        rb_outcome_say(run->out, "%s@%.8s, %zu files uncommitted", branch, h->commit, changed);
+        rb_outcome_say(run->out, "%s@%.8s, %zu file%s uncommitted", branch, h->commit, changed, changed == 1 ? "" : "s");
 }
 
 static void run_check(const struct rb_check_ctx *ctx, struct rb_outcome *out)
