@@ -21,7 +21,8 @@ enum rb_exit { RB_EXIT_OK = 0, RB_EXIT_BAD = 1, RB_EXIT_CANNOT = 2, RB_EXIT_USAG
 
 /* Finds (or discovers) and loads the configuration as every command does it. `arena` holds the diagnostics' texts. Returns 0 with one reference in *out, RB_ECONFIG with
  * diagnostics, or another negative code with `err`. */
-int rb_app_load_plan(const struct rb_app_options *options, struct rb_arena *arena, struct rb_diags *diags, struct rb_plan **out, struct rb_error *err) RB_MUST_CHECK;
+int rb_app_load_plan(const struct rb_app_options *options, struct rb_arena *arena, struct rb_diags *diags, struct rb_plan **out,
+                     struct rb_error *err) RB_MUST_CHECK;
 
 /* The daemon: returns an enum rb_exit after a graceful stop, or when it could not start (and then has said why on stderr). */
 int rb_app_serve(const struct rb_app_options *options);
@@ -29,10 +30,10 @@ int rb_app_serve(const struct rb_app_options *options);
 /* One round of checks without listeners: dependencies first, raw results (fail_after not applied), stored state read-only. */
 struct rb_app_check {
     const struct rb_app_options *options;
-    struct rb_strings names;  /* empty: every check that `phase` and `triage_only` leave */
-    int phase;                /* enum rb_phase, or -1 */
-    bool triage_only;         /* only checks with `triage: true` */
-    int64_t deadline_ms;      /* 0: each check's own timeout is the only limit */
+    struct rb_strings names; /* empty: every check that `phase` and `triage_only` leave */
+    int phase;               /* enum rb_phase, or -1 */
+    bool triage_only;        /* only checks with `triage: true` */
+    int64_t deadline_ms;     /* 0: each check's own timeout is the only limit */
     void (*progress)(void *ctx, size_t done, size_t total, const char *name, enum rb_state state); /* may be NULL */
     void *ctx;
 };
@@ -42,7 +43,8 @@ struct rb_app_result {
     double duration_s;
 };
 /* Returns 0; RB_ECONFIG (diagnostics filled); RB_ENOTFOUND when a name is no check (err names it, with a suggestion); or another negative code. */
-int rb_app_check(const struct rb_app_check *request, struct rb_arena *arena, struct rb_diags *diags, struct rb_app_result *out, struct rb_error *err) RB_MUST_CHECK;
+int rb_app_check(const struct rb_app_check *request, struct rb_arena *arena, struct rb_diags *diags, struct rb_app_result *out,
+                 struct rb_error *err) RB_MUST_CHECK;
 
 /* Drops the link to the plan's folder of state: where this root's state lies, whether it exists or not. */
 int rb_app_state_path(const struct rb_plan *plan, char *out, size_t out_size, struct rb_error *err) RB_MUST_CHECK;

@@ -27,7 +27,7 @@ struct rb_app {
     int64_t start_wall_ns, start_elapsed_ns;
     void (*on_completed)(struct rb_app *app, size_t index); /* after each run; NULL in the daemon */
 
-    struct { /* state_dir.c */
+    struct {                   /* state_dir.c */
         char dir[RB_PATH_MAX]; /* "" when it could not be had: everything stays in memory and /status says so */
         int lock_fd;
         char token[80];
@@ -35,9 +35,9 @@ struct rb_app {
 
     struct { /* publish.c */
         struct rb_snapshot *newest;
-        bool wanted;           /* something changed since the last one */
+        bool wanted; /* something changed since the last one */
         bool ready;
-        ev_timer coalesce;     /* at most 10 snapshots a second */
+        ev_timer coalesce; /* at most 10 snapshots a second */
         ev_timer every_second;
         int64_t awake_ns, elapsed_ns, expected_ns; /* of the last heartbeat: sleep and lag show here */
         int64_t wall_offset_ns;
@@ -57,7 +57,7 @@ struct rb_app {
         uint64_t reloads, failures;
     } reload;
 
-    struct { /* rounds.c */
+    struct {                        /* rounds.c */
         struct rb_command *waiting; /* commands that share the round */
         bool *pending;              /* one flag per check of `plan` */
         struct rb_plan *plan;
@@ -66,12 +66,13 @@ struct rb_app {
         double last_duration_s;
         bool active;
         ev_timer deadline;
-        struct rb_command *runs;    /* RUN commands waiting for their check */
+        struct rb_command *runs; /* RUN commands waiting for their check */
     } rounds;
 
     struct { /* persist.c */
         bool busy;
         bool save_requested;
+        int64_t saved_ns;
         ev_timer timer;
         uint64_t errors;
     } persist;
@@ -120,6 +121,7 @@ void rb_app_persist_load(struct rb_app *app);
 /* repo_watch.c */
 void rb_app_repo_start(struct rb_app *app);
 void rb_app_repo_stop(struct rb_app *app);
+void rb_app_repo_look(struct rb_app *app); /* once, here and now: blocks */
 /* banner.c */
 void rb_app_banner_start(const struct rb_app *app);
 void rb_app_banner_results(const struct rb_app *app);

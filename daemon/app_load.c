@@ -23,7 +23,8 @@ static int discovery_root(const struct rb_app_options *options, const char *cwd,
     return 0;
 }
 
-static int discover_text(const struct rb_app_options *options, const char *cwd, struct rb_arena *arena, struct rb_plan_request *request, struct rb_error *err)
+static int discover_text(const struct rb_app_options *options, const char *cwd, struct rb_arena *arena, struct rb_plan_request *request,
+                         struct rb_error *err)
 {
     char root[RB_PATH_MAX];
     int rc = discovery_root(options, cwd, root, sizeof root, err);
@@ -40,12 +41,14 @@ static int discover_text(const struct rb_app_options *options, const char *cwd, 
     return request->text == NULL || request->root == NULL ? rb_error_set(err, RB_ENOMEM, "no memory for the discovered configuration") : 0;
 }
 
-int rb_app_load_plan(const struct rb_app_options *options, struct rb_arena *arena, struct rb_diags *diags, struct rb_plan **out, struct rb_error *err)
+int rb_app_load_plan(const struct rb_app_options *options, struct rb_arena *arena, struct rb_diags *diags, struct rb_plan **out,
+                     struct rb_error *err)
 {
     char cwd[RB_PATH_MAX];
     if (getcwd(cwd, sizeof cwd) == NULL)
-        return rb_error_set(err, RB_ENOTFOUND, "the working folder is gone; cd to a folder that exists");
-    struct rb_plan_request request = {.config = options->config, .root = options->root, .state_dir = options->state_dir, .cwd = cwd, .listen = options->listen};
+        return rb_error_set(err, RB_ESYS, "the working folder is gone; cd to a folder that exists");
+    struct rb_plan_request request = {
+        .config = options->config, .root = options->root, .state_dir = options->state_dir, .cwd = cwd, .listen = options->listen};
     if (request.config == NULL && !options->discover) {
         const char *named = getenv("RUNBOOKD_CONFIG");
         if (named != NULL && named[0] != '\0')

@@ -84,6 +84,26 @@ static void print_worst(const struct rb_view *view, struct rb_buf *line)
     }
 }
 
+/* The first TCP address, else the first socket in curl's own form. */
+static void add_curl_target(struct rb_buf *line, struct rb_strings addresses)
+{
+    for (size_t i = 0; i < addresses.count; i++) {
+        if (strncmp(addresses.items[i], "unix:", 5) == 0)
+            continue;
+        const char *port = strrchr(addresses.items[i], ':');
+        if (strncmp(addresses.items[i], "127.0.0.1:", 10) == 0)
+            rb_buf_addf(line, "localhost%s", port);
+        else
+            rb_text_escapes(line, addresses.items[i]);
+        return;
+    }
+    RB_BUF_AUTO path;
+    rb_buf_init(&path, RB_PATH_MAX * 2);
+    if (addresses.count == 0 || !rb_text_shell_quote(&path, addresses.items[0] + strlen("unix:")))
+        return;
+    rb_buf_addf(line, "--unix-socket %s http://localhost", rb_buf_str(&path));
+}
+
 void rb_app_banner_results(const struct rb_app *app)
 {
     if (app->publish.newest == NULL)
@@ -99,13 +119,8 @@ void rb_app_banner_results(const struct rb_app *app)
     rb_buf_addf(&line, "; safety: %s", rb_safety_name(rb_view_safety(&view)));
     print_line(&line);
     print_worst(&view, &line);
-    struct rb_strings addresses = rb_server_addresses(app->server);
     rb_buf_adds(&line, "  ask it: curl -s ");
-    for (size_t i = 0; i < addresses.count; i++)
-        if (strncmp(addresses.items[i], "unix:", 5) != 0) {
-            rb_text_escapes(&line, addresses.items[i]);
-            break;
-        }
+    add_curl_target(&line, rb_server_addresses(app->server));
     rb_buf_adds(&line, "/triage");
     print_line(&line);
 }

@@ -8,27 +8,27 @@
 #include "runbook/state/snapshot.h"
 
 enum rb_command_type {
-    RB_COMMAND_RELOAD,  /* read the configuration again */
-    RB_COMMAND_RUN,     /* run one check now: `name` */
-    RB_COMMAND_ROUND    /* bring triage checks forward: `max_age_ns`, `deadline_ns` */
+    RB_COMMAND_RELOAD, /* read the configuration again */
+    RB_COMMAND_RUN,    /* run one check now: `name` */
+    RB_COMMAND_ROUND   /* bring triage checks forward: `max_age_ns`, `deadline_ns` */
 };
 
 struct rb_command {
-    unsigned refs;              /* atomic builtins only */
+    unsigned refs; /* atomic builtins only */
     enum rb_command_type type;
     char name[80];
     int64_t max_age_ns;
-    int64_t deadline_ns;        /* elapsed clock: the loop completes by then at the latest */
+    int64_t deadline_ns; /* elapsed clock: the loop completes by then at the latest */
     /* the answer */
-    int status;                 /* HTTP status: 200, 202, 404, 409, 422, 503 */
-    char problem[32];           /* type for problem+json when status ≥ 400 */
-    struct rb_buf detail;       /* text for people (reload errors …) */
+    int status;                   /* HTTP status: 200, 202, 404, 409, 422, 503 */
+    char problem[32];             /* type for problem+json when status ≥ 400 */
+    struct rb_buf detail;         /* text for people (reload errors …) */
     struct rb_snapshot *snapshot; /* a reference: the state after the command, or NULL */
     double duration_s;
     /* the server's */
     void (*completed)(struct rb_command *command, void *arg); /* called on the loop thread; must not block */
     void *arg;
-    struct rb_command *next;    /* the queue's */
+    struct rb_command *next; /* the queue's */
 };
 
 /* Bounded queue, any thread in, loop thread out. */

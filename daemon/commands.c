@@ -78,9 +78,10 @@ static void note_reload(struct rb_app *app, bool ok)
         status->last_success_wall_ns = rb_wall_ns(app->clock);
     else
         app->reload.failures++;
-    rb_journal_append(app->journal, &(struct rb_journal_event){.kind = RB_EVENT_KIND_RELOAD,
-                                                               .to = ok ? "ok" : "failed",
-                                                               .text = ok ? "configuration reloaded" : "reload failed, the old configuration goes on"});
+    rb_journal_append(app->journal,
+                      &(struct rb_journal_event){.kind = RB_EVENT_KIND_RELOAD,
+                                                 .to = ok ? "ok" : "failed",
+                                                 .text = ok ? "configuration reloaded" : "reload failed, the old configuration goes on"});
     rb_app_persist_soon(app);
 }
 

@@ -24,8 +24,8 @@ void rb_daemon_file_write(const struct rb_app *app)
     struct rb_strings addresses = rb_server_addresses(app->server);
     for (size_t i = 0; i < addresses.count; i++)
         json_array_append_new(listen, json_string(addresses.items[i]));
-    json_t *root = json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:o}", "format", "runbookd daemon", "format_version", 1, "pid", (int)getpid(), "version", RB_VERSION, "root",
-                             app->plan->daemon.root, "started", started, "listen", listen);
+    json_t *root = json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:o}", "format", "runbookd daemon", "format_version", 1, "pid", (int)getpid(),
+                             "version", RB_VERSION, "root", app->plan->daemon.root, "started", started, "listen", listen);
     char *text = root != NULL ? json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     struct rb_error err = {0};
     if (text != NULL && rb_file_replace(app->state.dir, FILE_NAME, text, strlen(text), 0600, &err) < 0)

@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 struct rb_notify {
-    int fd;                 /* -1: nobody listens */
-    int64_t watchdog_ns;    /* 0: no watchdog; else the longest silence systemd accepts */
+    int fd;              /* -1: nobody listens */
+    int64_t watchdog_ns; /* 0: no watchdog; else the longest silence systemd accepts */
 };
 /* Reads and clears NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID, so that children never see them. */
 void rb_notify_init(struct rb_notify *notify);

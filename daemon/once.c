@@ -75,7 +75,8 @@ static void finish_one(struct once *once, size_t index)
     once->done++;
     const struct rb_app_check *request = once->request;
     if (request->progress != NULL)
-        request->progress(request->ctx, once->done, once->total, once->app.plan->checks[index].name, rb_store_record(once->app.store, index)->state);
+        request->progress(request->ctx, once->done, once->total, once->app.plan->checks[index].name,
+                          rb_store_record(once->app.store, index)->state);
 }
 
 static void on_completed(struct rb_app *app, size_t index)
@@ -153,6 +154,7 @@ static int run_once(struct once *once, struct rb_app_result *out, struct rb_erro
         return rc;
     int64_t started_ns = rb_elapsed_ns(app->clock);
     run_loop(once);
+    rb_app_repo_look(app);
     struct rb_snapshot *snapshot = rb_app_publish_now(app);
     out->chosen = flags_of(once);
     if (snapshot == NULL || out->chosen == NULL)
@@ -162,7 +164,8 @@ static int run_once(struct once *once, struct rb_app_result *out, struct rb_erro
     return 0;
 }
 
-int rb_app_check(const struct rb_app_check *request, struct rb_arena *arena, struct rb_diags *diags, struct rb_app_result *out, struct rb_error *err)
+int rb_app_check(const struct rb_app_check *request, struct rb_arena *arena, struct rb_diags *diags, struct rb_app_result *out,
+                 struct rb_error *err)
 {
     struct once *once = calloc(1, sizeof *once);
     if (once == NULL)

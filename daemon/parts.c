@@ -53,6 +53,7 @@ static int open_journal(struct rb_app *app, bool read_only, struct rb_error *err
 
 int rb_app_parts_new(struct rb_app *app, bool automatic, struct rb_error *err)
 {
+    app->platform->adopt_orphans();
     int rc = open_journal(app, !automatic, err);
     if (rc < 0)
         return rc;

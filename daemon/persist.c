@@ -10,11 +10,12 @@
 #include "runbook/base/log.h"
 #include "runbook/state/files.h"
 
-#define CHECKPOINT_NAME "checks.state"
-#define CHECKPOINT_MAX (32u << 20)
-#define CHECKPOINT_EVERY_S 5.
-#define JOURNAL_DELAY_S 0.25
-#define STOP_WAIT_S 2.
+#define CHECKPOINT_NAME     "checks.state"
+#define CHECKPOINT_MAX      (32u << 20)
+#define LOOK_EVERY_S        5.
+#define CHECKPOINT_EVERY_NS (30 * RB_NS_PER_S) /* counters may lose this much in a crash; a change of state is written at once */
+#define JOURNAL_DELAY_S     0.25
+#define STOP_WAIT_S         2.
 
 struct write_task {
     struct rb_app *app;
@@ -41,8 +42,9 @@ static void settle(struct write_task *task)
     int journal_rc = task->batch != NULL ? rb_journal_written(app->journal, task->batch, &journal_err) : 0;
     if (task->rc < 0 || journal_rc < 0) {
         if (app->persist.errors++ == 0)
-            rb_log(RB_LOG_ERROR, "state", "%s; state is kept in memory and written again later", task->rc < 0 ? task->err.message : journal_err.message);
-        app->persist.save_requested = true;
+            rb_log(RB_LOG_ERROR, "state", "%s; state is kept in memory and written again later",
+                   task->rc < 0 ? task->err.message : journal_err.message);
+        app->persist.save_requested |= task->rc < 0;
     }
     rb_buf_fini(&task->checkpoint);
     free(task);
@@ -66,8 +68,11 @@ static struct write_task *next_task(struct rb_app *app)
     memcpy(task->dir, app->state.dir, sizeof task->dir);
     rb_buf_init(&task->checkpoint, CHECKPOINT_MAX);
     task->batch = rb_journal_take(app->journal);
-    if (app->persist.save_requested || rb_store_dirty(app->store)) {
+    int64_t now_ns = rb_elapsed_ns(app->clock);
+    bool due = now_ns - app->persist.saved_ns >= CHECKPOINT_EVERY_NS && rb_store_dirty(app->store);
+    if (app->persist.save_requested || due) {
         app->persist.save_requested = false;
+        app->persist.saved_ns = now_ns;
         if (rb_store_save(app->store, &task->checkpoint, NULL) < 0)
             rb_buf_reset(&task->checkpoint);
     }
@@ -82,7 +87,7 @@ static void timer_cb(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     (void)revents;
     struct rb_app *app = timer->data;
-    ev_timer_set(timer, CHECKPOINT_EVERY_S, 0.);
+    ev_timer_set(timer, LOOK_EVERY_S, 0.);
     ev_timer_start(loop, timer);
     if (app->persist.busy || app->state.dir[0] == '\0')
         return;
@@ -99,7 +104,9 @@ static void timer_cb(struct ev_loop *loop, ev_timer *timer, int revents)
 
 void rb_app_persist_soon(struct rb_app *app)
 {
-    if (app->state.dir[0] == '\0' || !ev_is_active(&app->persist.timer) || ev_timer_remaining(app->loop, &app->persist.timer) <= JOURNAL_DELAY_S)
+    app->persist.save_requested = true;
+    if (app->state.dir[0] == '\0' || !ev_is_active(&app->persist.timer) ||
+        ev_timer_remaining(app->loop, &app->persist.timer) <= JOURNAL_DELAY_S)
         return;
     ev_timer_stop(app->loop, &app->persist.timer);
     ev_timer_set(&app->persist.timer, JOURNAL_DELAY_S, 0.);
@@ -125,12 +132,13 @@ void rb_app_persist_load(struct rb_app *app)
     char kept[RB_PATH_MAX] = "";
     if (app->state.lock_fd >= 0 && rc == RB_ECORRUPT)
         (void)!rb_file_set_aside(app->state.dir, CHECKPOINT_NAME, rb_wall_ns(app->clock), kept, sizeof kept, NULL);
-    rb_log(RB_LOG_WARNING, "state", "%s: %s; since and counters begin anew%s%s", CHECKPOINT_NAME, err.message, kept[0] != '\0' ? "; the file is kept as " : "", kept);
+    rb_log(RB_LOG_WARNING, "state", "%s: %s; since and counters begin anew%s%s", CHECKPOINT_NAME, err.message,
+           kept[0] != '\0' ? "; the file is kept as " : "", kept);
 }
 
 void rb_app_persist_start(struct rb_app *app)
 {
-    ev_timer_init(&app->persist.timer, timer_cb, CHECKPOINT_EVERY_S, 0.);
+    ev_timer_init(&app->persist.timer, timer_cb, LOOK_EVERY_S, 0.);
     app->persist.timer.data = app;
     ev_timer_start(app->loop, &app->persist.timer);
 }

@@ -11,12 +11,12 @@
 #include "runbook/base/log.h"
 #include "runbook/base/units.h"
 
-#define COALESCE_S 0.1
-#define HEARTBEAT_S 1.0
-#define LAG_WINDOW_NS (10 * RB_NS_PER_S)
-#define SLEEP_THRESHOLD_NS (2 * RB_NS_PER_S)
+#define COALESCE_S              0.1
+#define HEARTBEAT_S             1.0
+#define LAG_WINDOW_NS           (10 * RB_NS_PER_S)
+#define SLEEP_THRESHOLD_NS      (2 * RB_NS_PER_S)
 #define CLOCK_STEP_THRESHOLD_NS (2 * RB_NS_PER_S)
-#define PROCESS_READ_NS (10 * RB_NS_PER_S)
+#define PROCESS_READ_NS         (10 * RB_NS_PER_S)
 
 static void read_process(struct rb_app *app, int64_t now_ns)
 {

@@ -8,7 +8,7 @@
 #include "app_internal.h"
 #include "runbook/source/git.h"
 
-#define HEAD_EVERY_S 5.
+#define HEAD_EVERY_S    5.
 #define STATUS_EVERY_NS (30 * RB_NS_PER_S)
 
 struct look {
@@ -55,8 +55,19 @@ static void note_move(struct rb_app *app, const struct look *look)
         return;
     char text[1024];
     snprintf(text, sizeof text, "HEAD moved to %.8s on %s: %s", look->commit, look->branch, look->subject);
-    rb_journal_append(app->journal, &(struct rb_journal_event){.kind = RB_EVENT_KIND_HEAD, .from = app->repo.commit, .to = look->commit, .text = text});
+    rb_journal_append(app->journal,
+                      &(struct rb_journal_event){.kind = RB_EVENT_KIND_HEAD, .from = app->repo.commit, .to = look->commit, .text = text});
     rb_app_persist_soon(app);
+}
+
+static void take_over(struct rb_app *app, const struct look *look)
+{
+    memcpy(app->repo.commit, look->commit, sizeof app->repo.commit);
+    memcpy(app->repo.branch, look->branch, sizeof app->repo.branch);
+    memcpy(app->repo.subject, look->subject, sizeof app->repo.subject);
+    if (look->worktree[0] != '\0')
+        memcpy(app->repo.worktree, look->worktree, sizeof app->repo.worktree);
+    app->repo.known = true;
 }
 
 static void done(void *arg)
@@ -67,17 +78,25 @@ static void done(void *arg)
     if (look->found) {
         bool changed = !app->repo.known || strcmp(app->repo.commit, look->commit) != 0;
         note_move(app, look);
-        memcpy(app->repo.commit, look->commit, sizeof app->repo.commit);
-        memcpy(app->repo.branch, look->branch, sizeof app->repo.branch);
-        memcpy(app->repo.subject, look->subject, sizeof app->repo.subject);
-        if (look->worktree[0] != '\0')
-            memcpy(app->repo.worktree, look->worktree, sizeof app->repo.worktree);
-        app->repo.known = true;
+        take_over(app, look);
         if (changed) {
             app->repo.status_read_ns = 0;
             rb_app_publish_soon(app);
         }
     }
+    free(look);
+}
+
+void rb_app_repo_look(struct rb_app *app)
+{
+    struct look *look = calloc(1, sizeof *look);
+    if (look == NULL)
+        return;
+    snprintf(look->root, sizeof look->root, "%s", app->plan->daemon.root);
+    look->with_status = true;
+    work(look);
+    if (look->found)
+        take_over(app, look);
     free(look);
 }
 

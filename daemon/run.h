@@ -10,21 +10,21 @@
 #include "runbook/check/kind.h"
 
 struct rb_run {
-    struct rb_plan *plan;             /* a reference */
-    size_t index;                     /* of the check in that plan */
+    struct rb_plan *plan; /* a reference */
+    size_t index;         /* of the check in that plan */
     const struct rb_check_spec *spec;
     const struct rb_kind *kind;
-    struct rb_check_ctx ctx;          /* ctx.arena == arena */
+    struct rb_check_ctx ctx; /* ctx.arena == arena */
     struct rb_arena *arena;
     struct rb_outcome outcome;
-    atomic_bool cancelled;            /* set by the runner; engines with threads look at it */
-    int64_t started_ns, late_ns;      /* elapsed clock; how late the start was against its due time */
+    atomic_bool cancelled;       /* set by the runner; engines with threads look at it */
+    int64_t started_ns, late_ns; /* elapsed clock; how late the start was against its due time */
     int64_t deadline_ns;
     void (*done)(struct rb_run *run, void *arg);
     void *done_arg;
-    void *engine_data;                /* the engine's own */
-    bool exchange_next;               /* the runner's: the worker part runs, the exchange follows */
-    struct rb_run *next, *prev;       /* the runner's list of active runs */
+    void *engine_data;          /* the engine's own */
+    bool exchange_next;         /* the runner's: the worker part runs, the exchange follows */
+    struct rb_run *next, *prev; /* the runner's list of active runs */
 };
 
 /* Hands the run back. Loop thread, exactly once. */
@@ -34,12 +34,16 @@ double rb_run_remaining_s(const struct rb_run *run);
 
 /* Engines. Each: new(loop …) → start(run) any number of times → free() finishes every run it still has as `unknown: cancelled` without waiting. Loop thread only. */
 struct rb_workers;
-struct rb_worker_stats { size_t threads, busy, abandoned, queued; uint64_t completed; };
+struct rb_worker_stats {
+    size_t threads, busy, abandoned, queued;
+    uint64_t completed;
+};
 struct rb_workers *rb_workers_new(struct ev_loop *loop, const struct rb_clock *clock, size_t threads, struct rb_error *err);
 void rb_workers_start(struct rb_workers *workers, struct rb_run *run);
 /* A short task of the daemon itself (journal flush, checkpoint) on a thread of its own class, never behind a check and in the order of the calls: `work` on the thread,
  * `done` (may be NULL) on the loop. rb_workers_free carries out what is queued and calls `done` for it: it waits for these, and only these. RB_EBUSY once that has begun. */
-int rb_workers_task(struct rb_workers *workers, void (*work)(void *arg), void (*done)(void *arg), void *arg, struct rb_error *err) RB_MUST_CHECK;
+int rb_workers_task(struct rb_workers *workers, void (*work)(void *arg), void (*done)(void *arg), void *arg,
+                    struct rb_error *err) RB_MUST_CHECK;
 struct rb_worker_stats rb_workers_stats(const struct rb_workers *workers);
 void rb_workers_free(struct rb_workers *workers);
 
@@ -53,16 +57,19 @@ void rb_children_free(struct rb_children *children); /* kills the groups it star
 /* The low half of children, also used for the scan helper: one process in its own group with pipes, caps, deadline → TERM → (1 s) KILL to the group. */
 struct rb_child_process;
 struct rb_child_start {
-    const char *const *argv;   /* argv[0] already resolved to an absolute path */
-    const char *const *envp;   /* complete environment */
-    const char *cwd;           /* absolute */
-    const void *input;         /* written to stdin, then closed; NULL: stdin is /dev/null */
+    const char *const *argv; /* argv[0] already resolved to an absolute path */
+    const char *const *envp; /* complete environment */
+    const char *cwd;         /* absolute */
+    const void *input;       /* written to stdin, then closed; NULL: stdin is /dev/null */
     size_t input_len;
     size_t output_cap;
-    int64_t deadline_ns;       /* elapsed clock */
+    int64_t deadline_ns;         /* elapsed clock */
     uint64_t memory_limit_bytes; /* RLIMIT_AS; 0: none */
-    int niceness;              /* 0: as the daemon */
-    void (*done)(void *arg, const struct rb_child_result *result, int64_t peak_resident_bytes); /* result borrowed for the call, NULL: given up because the daemon stops; the peak is -1: libev reaps without it, the scan helper tells its own */
+    int niceness;                /* 0: as the daemon */
+    void (*done)(
+        void *arg, const struct rb_child_result *result,
+        int64_t
+            peak_resident_bytes); /* result borrowed for the call, NULL: given up because the daemon stops; the peak is -1: libev reaps without it, the scan helper tells its own */
     void *arg;
 };
 struct rb_child_process *rb_child_process_start(struct rb_children *children, const struct rb_child_start *start, struct rb_error *err);
@@ -70,14 +77,22 @@ void rb_child_process_kill(struct rb_child_process *process);
 void rb_child_process_forget(struct rb_child_process *process); /* kills it and never calls `done` */
 
 struct rb_exchanges;
-struct rb_exchange_stats { size_t active; uint64_t completed; };
+struct rb_exchange_stats {
+    size_t active;
+    uint64_t completed;
+};
 struct rb_exchanges *rb_exchanges_new(struct ev_loop *loop, const struct rb_clock *clock, struct rb_error *err);
 void rb_exchanges_start(struct rb_exchanges *exchanges, struct rb_run *run);
 struct rb_exchange_stats rb_exchanges_stats(const struct rb_exchanges *exchanges);
 void rb_exchanges_free(struct rb_exchanges *exchanges);
 
 struct rb_scans; /* gathers due scan runs for up to 200 ms, then one helper process runs them all in one pass */
-struct rb_scan_stats { uint64_t runs, failures; int64_t peak_resident_bytes; double last_duration_s; bool active; };
+struct rb_scan_stats {
+    uint64_t runs, failures;
+    int64_t peak_resident_bytes;
+    double last_duration_s;
+    bool active;
+};
 struct rb_scans *rb_scans_new(struct ev_loop *loop, struct rb_children *children, const struct rb_platform *platform, struct rb_error *err);
 void rb_scans_start(struct rb_scans *scans, struct rb_run *run);
 /* Another program than this binary, absolute path: for tests. */

@@ -36,9 +36,12 @@ struct rb_runner {
 
 /* Row i is execution class i. Children fork and scans read the whole tree: those are spaced; the others only avoid a burst in one loop turn. */
 static const struct rb_sched_class sched_classes[RB_EXEC_COUNT] = {
-    [RB_EXEC_WORKER] = {.spacing_ns = RB_NS_PER_MS, .max_running = 0},    [RB_EXEC_EXCHANGE] = {.spacing_ns = RB_NS_PER_MS / 2, .max_running = 1024},
-    [RB_EXEC_CHILD] = {.spacing_ns = 4 * RB_NS_PER_MS, .max_running = 64}, [RB_EXEC_SCAN] = {.spacing_ns = 0, .max_running = 0},
-    [RB_EXEC_PASSIVE] = {.spacing_ns = 0, .max_running = 0},              [RB_EXEC_STREAM] = {.spacing_ns = 0, .max_running = 0},
+    [RB_EXEC_WORKER] = {.spacing_ns = RB_NS_PER_MS, .max_running = 0},
+    [RB_EXEC_EXCHANGE] = {.spacing_ns = RB_NS_PER_MS / 2, .max_running = 1024},
+    [RB_EXEC_CHILD] = {.spacing_ns = 4 * RB_NS_PER_MS, .max_running = 64},
+    [RB_EXEC_SCAN] = {.spacing_ns = 0, .max_running = 0},
+    [RB_EXEC_PASSIVE] = {.spacing_ns = 0, .max_running = 0},
+    [RB_EXEC_STREAM] = {.spacing_ns = 0, .max_running = 0},
 };
 
 static void arm(struct rb_runner *runner);
@@ -129,7 +132,8 @@ static void start_exchange(struct rb_runner *runner, struct rb_run *run)
 static void hand_to_engine(struct rb_runner *runner, struct rb_run *run)
 {
     if (run->spec->untrusted) {
-        rb_outcome_set(&run->outcome, RB_RESULT_UNKNOWN, "untrusted", "starts a program, but the configuration is not trusted yet; read it, then: runbookd trust");
+        rb_outcome_set(&run->outcome, RB_RESULT_UNKNOWN, "untrusted",
+                       "starts a program, but the configuration is not trusted yet; read it, then: runbookd trust");
         rb_run_finish(run);
         return;
     }
@@ -254,8 +258,8 @@ static void due_cb(struct ev_loop *loop, ev_timer *timer, int revents)
     arm(runner);
 }
 
-int rb_runner_new(struct ev_loop *loop, const struct rb_platform *platform, size_t worker_threads, const struct rb_runner_ops *ops, struct rb_runner **out,
-                  struct rb_error *err)
+int rb_runner_new(struct ev_loop *loop, const struct rb_platform *platform, size_t worker_threads, const struct rb_runner_ops *ops,
+                  struct rb_runner **out, struct rb_error *err)
 {
     struct rb_runner *runner = calloc(1, sizeof *runner);
     if (runner == NULL)
@@ -268,7 +272,8 @@ int rb_runner_new(struct ev_loop *loop, const struct rb_platform *platform, size
     ev_timer_init(&runner->due, due_cb, 0., 0.);
     runner->due.data = runner;
     if ((runner->workers = rb_workers_new(loop, runner->clock, worker_threads, err)) == NULL ||
-        (runner->children = rb_children_new(loop, platform, err)) == NULL || (runner->exchanges = rb_exchanges_new(loop, runner->clock, err)) == NULL ||
+        (runner->children = rb_children_new(loop, platform, err)) == NULL ||
+        (runner->exchanges = rb_exchanges_new(loop, runner->clock, err)) == NULL ||
         (runner->scans = rb_scans_new(loop, runner->children, platform, err)) == NULL ||
         (runner->streams = rb_streams_new(loop, runner->clock, err)) == NULL) {
         rb_runner_free(runner);
@@ -340,7 +345,8 @@ struct rb_runner_stats rb_runner_stats(const struct rb_runner *runner)
                                     .scans = rb_scans_stats(runner->scans),
                                     .children = rb_children_running(runner->children),
                                     .active = runner->active_count,
-                                    .start_late_max_s = runner->late_max_s > runner->late_previous_max_s ? runner->late_max_s : runner->late_previous_max_s};
+                                    .start_late_max_s = runner->late_max_s > runner->late_previous_max_s ? runner->late_max_s
+                                                                                                         : runner->late_previous_max_s};
 }
 
 int rb_runner_task(struct rb_runner *runner, void (*work)(void *arg), void (*done)(void *arg), void *arg, struct rb_error *err)

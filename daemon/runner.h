@@ -13,8 +13,8 @@ struct rb_runner_ops {
     void (*started)(void *ctx, size_t index);
     /* `run` is borrowed; its index is of the current plan. */
     void (*completed)(void *ctx, size_t index, const struct rb_run *run);
-    void *(*memory)(void *ctx, size_t index);         /* the check's kept memory, or NULL */
-    int64_t (*last_start)(void *ctx, size_t index);   /* elapsed ns of its last start, INT64_MIN: never */
+    void *(*memory)(void *ctx, size_t index);             /* the check's kept memory, or NULL */
+    int64_t (*last_start)(void *ctx, size_t index);       /* elapsed ns of its last start, INT64_MIN: never */
     void (*due)(void *ctx, size_t index, int64_t due_ns); /* its next due time is known; INT64_MAX: none */
     void *ctx;
 };
@@ -27,8 +27,8 @@ struct rb_runner_stats {
     double start_late_max_s; /* of the last 60 s */
 };
 
-int rb_runner_new(struct ev_loop *loop, const struct rb_platform *platform, size_t worker_threads, const struct rb_runner_ops *ops, struct rb_runner **out,
-                  struct rb_error *err) RB_MUST_CHECK;
+int rb_runner_new(struct ev_loop *loop, const struct rb_platform *platform, size_t worker_threads, const struct rb_runner_ops *ops,
+                  struct rb_runner **out, struct rb_error *err) RB_MUST_CHECK;
 /* Takes a reference to `plan` and builds its schedule; `automatic` false: nothing runs unless brought forward (the CLI's single round). */
 int rb_runner_set_plan(struct rb_runner *runner, struct rb_plan *plan, bool automatic, struct rb_error *err) RB_MUST_CHECK;
 /* Runs a check now unless it is running already: then that run counts. */
@@ -38,7 +38,8 @@ void rb_runner_wake(struct rb_runner *runner);
 bool rb_runner_is_running(const struct rb_runner *runner, size_t index);
 struct rb_runner_stats rb_runner_stats(const struct rb_runner *runner);
 /* A task of the daemon itself, off the loop (run.h). */
-int rb_runner_task(struct rb_runner *runner, void (*work)(void *arg), void (*done)(void *arg), void *arg, struct rb_error *err) RB_MUST_CHECK;
+int rb_runner_task(struct rb_runner *runner, void (*work)(void *arg), void (*done)(void *arg), void *arg,
+                   struct rb_error *err) RB_MUST_CHECK;
 void rb_runner_free(struct rb_runner *runner); /* ends every run as cancelled; reports none of them */
 
 #endif

@@ -16,7 +16,7 @@
 
 #define BANNER_RESULTS_S 0.25
 #define BANNER_LATEST_NS (4 * RB_NS_PER_S)
-#define HOLD_S 8
+#define HOLD_S           8
 
 static void stop_cb(struct ev_loop *loop, ev_signal *signal, int revents)
 {
@@ -174,7 +174,8 @@ static int load_first_plan(struct rb_app *app, struct rb_error *err)
         rb_buf_init(&text, 1u << 20);
         rb_diags_print(&diags, &text);
         fputs(rb_buf_str(&text), stderr);
-        rb_error_set(err, RB_ECONFIG, "the configuration has %zu error%s; nothing was started", diags.count + diags.dropped, diags.count == 1 ? "" : "s");
+        rb_error_set(err, RB_ECONFIG, "the configuration has %zu error%s; nothing was started", diags.count + diags.dropped,
+                     diags.count == 1 ? "" : "s");
     }
     return rc;
 }
@@ -188,7 +189,8 @@ static void init_log(const struct rb_app *app)
 {
     int level = app->options.log_level != 0 ? app->options.log_level : app->plan->daemon.log_level;
     bool journal = getenv("JOURNAL_STREAM") != NULL;
-    rb_log_init(&(struct rb_log_options){.level = (enum rb_log_level)level, .journal_prefix = journal, .timestamps = !journal, .clock = app->clock, .fd = STDERR_FILENO});
+    rb_log_init(&(struct rb_log_options){
+        .level = (enum rb_log_level)level, .journal_prefix = journal, .timestamps = !journal, .clock = app->clock, .fd = STDERR_FILENO});
 }
 
 int rb_app_serve(const struct rb_app_options *options)

@@ -16,6 +16,7 @@ const struct rb_reason_def rb_common_reasons[] = {
     {"resource_limit", "The run needed more memory or output than its limit."},
     {"internal_error", "runbookd itself could not carry out the run; its log tells why."},
     {"absent", "What the check watches is not there."},
+    {"present", "What should be absent is there."},
     {"not_permitted", "The user that runbookd runs as may not see what the check needs."},
     {"unsupported", "This platform or version cannot answer the check's question."},
     {"scan_helper_died", "The scan helper process ended before it reported; the message tells how."},

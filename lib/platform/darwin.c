@@ -235,6 +235,11 @@ static void cloexec_from(int lowest)
 }
 
 /* macOS has no such request; children notice their closed pipe instead. */
+static void adopt_orphans(void)
+{
+    /* launchd reaps orphans */
+}
+
 static void die_with_parent(void)
 {
 }
@@ -298,6 +303,7 @@ const struct rb_platform *rb_platform_host(void)
         .peer_uid = peer_uid,
         .cloexec_from = cloexec_from,
         .die_with_parent = die_with_parent,
+        .adopt_orphans = adopt_orphans,
         .is_dialog_shim = is_dialog_shim,
         .self_path = self_path,
     };

@@ -208,6 +208,11 @@ static void cloexec_from(int lowest)
         (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
+static void adopt_orphans(void)
+{
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
 static void die_with_parent(void)
 {
     (void)prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0);
@@ -268,6 +273,7 @@ const struct rb_platform *rb_platform_host(void)
         .peer_uid = peer_uid,
         .cloexec_from = cloexec_from,
         .die_with_parent = die_with_parent,
+        .adopt_orphans = adopt_orphans,
         .is_dialog_shim = is_dialog_shim,
         .self_path = self_path,
     };

@@ -90,6 +90,10 @@ static void cloexec_from(int lowest RB_UNUSED)
 {
 }
 
+static void adopt_orphans(void)
+{
+}
+
 static void die_with_parent(void)
 {
 }
@@ -123,6 +127,7 @@ void rb_platform_null(struct rb_platform *out, const struct rb_clock *clock)
         .peer_uid = peer_uid,
         .cloexec_from = cloexec_from,
         .die_with_parent = die_with_parent,
+        .adopt_orphans = adopt_orphans,
         .is_dialog_shim = is_dialog_shim,
         .self_path = self_path,
     };

@@ -44,7 +44,7 @@ struct rb_reason_def {
     const char *doc;  /* what it means and what to look at, one sentence */
 };
 extern const struct rb_reason_def rb_common_reasons[]; /* none, pending, stale, timeout, cancelled, untrusted, workers_exhausted, resource_limit,
-                                                           internal_error, absent, not_permitted, unsupported, scan_helper_died, dependency */
+                                                           internal_error, absent, present, not_permitted, unsupported, scan_helper_died, dependency */
 
 /* Everything a kind may use during one run. Borrowed, immutable but for `memory` and the arena. */
 struct rb_check_ctx {

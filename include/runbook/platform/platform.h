@@ -93,6 +93,8 @@ struct rb_platform {
     void (*cloexec_from)(int lowest);
     /* Asks the kernel to end this process when its parent dies, where that exists. Async-signal-safe. */
     void (*die_with_parent)(void);
+    /* Makes this process the parent of its descendants' orphans, where the system can, so that none of them stays a zombie under an init that does not reap. */
+    void (*adopt_orphans)(void);
     /* True for a program that would open a dialog or an installer instead of running (Apple's /usr/bin shims without developer tools). */
     bool (*is_dialog_shim)(const char *path);
     /* Absolute path of the running binary. */
