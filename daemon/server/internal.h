@@ -51,7 +51,7 @@ void rb_slots_shed(struct rb_server *server);
 void rb_slot_notify(void *cls, struct MHD_Connection *connection, void **socket_context, enum MHD_ConnectionNotificationCode code);
 
 /* ---- accept.c */
-void *rb_accept_thread(void *server);
+void *rb_accept_thread(void *arg);
 void rb_accept_wake(struct rb_server *server);
 
 /* ---- cache.c: bodies of one snapshot, rendered at the first request */

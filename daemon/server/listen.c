@@ -102,6 +102,7 @@ static int keep(struct rb_server *server, int fd, char *take_address, struct rb_
 {
     if (!take_address) {
         (void)close(fd);
+        free(socket.path);
         return rb_error_set(err, RB_ENOMEM, "listen: out of memory");
     }
     socket.fd = fd;
@@ -137,7 +138,7 @@ static int bind_one(struct rb_server *server, const char *text, const struct tar
 
 static int listen_tcp(struct rb_server *server, const char *text, struct rb_error *err)
 {
-    struct target target;
+    struct target target = {.port_number = 0};
     int rc = parse_target(text, &target, err);
     if (rc < 0)
         return rc;
@@ -203,7 +204,7 @@ static void add_host(struct rb_server *server, size_t *count, const char *name, 
         return;
     char *copy = strndup(name, len);
     for (char *c = copy; c && *c; c++)
-        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
     if (copy)
         server->allowed_hosts[(*count)++] = copy;
 }
@@ -216,7 +217,7 @@ static int make_hosts(struct rb_server *server, const struct rb_server_options *
         return rb_error_set(err, RB_ENOMEM, "listen: out of memory");
     add_host(server, &count, "localhost", 9);
     for (size_t i = 0; i < server->listener_count; i++) {
-        struct target target;
+        struct target target = {.port_number = 0};
         if (server->listeners[i].unix_socket || parse_target(server->listeners[i].address, &target, err) < 0)
             continue;
         add_host(server, &count, target.host, strlen(target.host));

@@ -71,7 +71,7 @@ static bool has_param(const struct element *element, const char *param)
     size_t len = strlen(param);
     for (size_t i = 0; i + len <= element->params_len; i++) {
         bool starts = i > 0 && (element->params[i - 1] == ';' || element->params[i - 1] == ' ');
-        char after = i + len < element->params_len ? element->params[i + len] : ';';
+        char after = (char)(i + len < element->params_len ? element->params[i + len] : ';');
         if (starts && strncasecmp(element->params + i, param, len) == 0 && (after == ';' || after == ' '))
             return true;
     }

@@ -85,7 +85,7 @@ bool rb_wait_start(struct rb_request *request, struct rb_command *take_command, 
         rb_accept_wake(server); /* it keeps the deadline */
         return true;
     }
-    unref(waiter);
+    waiter->refs = 1; /* nobody will complete it */
     unref(waiter);
     return false;
 }

@@ -250,7 +250,7 @@ static void add_nagios(const struct report *r)
     }
     /* A '|' of a message would begin performance data. */
     for (size_t i = 0; i < text.len; i++)
-        rb_buf_addc(r->out, text.data[i] == '|' ? '/' : text.data[i]);
+        rb_buf_addc(r->out, (char)(text.data[i] == '|' ? '/' : text.data[i]));
     r->out->failed = r->out->failed || text.failed;
     rb_buf_adds(r->out, " |");
     for (int s = 0; s < RB_STATE_COUNT; s++)

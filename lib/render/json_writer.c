@@ -9,7 +9,7 @@
 
 static void separate(struct rb_buf *out)
 {
-    char last = out->len ? out->data[out->len - 1] : '{';
+    char last = (char)(out->len ? out->data[out->len - 1] : '{');
     if (last != '{' && last != '[' && last != ':')
         rb_buf_addc(out, ',');
 }

@@ -83,7 +83,7 @@ static void meta(const struct rb_metrics *m, const char *keyword, const struct r
     for (; *text; text++) {
         if (*text == '\\' || *text == '\n' || (*text == '"' && m->format == RB_METRICS_OPENMETRICS))
             rb_buf_addc(m->out, '\\');
-        rb_buf_addc(m->out, *text == '\n' ? 'n' : *text);
+        rb_buf_addc(m->out, (char)(*text == '\n' ? 'n' : *text));
     }
     rb_buf_addc(m->out, '\n');
 }

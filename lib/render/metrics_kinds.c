@@ -74,8 +74,8 @@ static const char *clean_unit(const struct rb_metrics *m, const char *unit)
     char text[32];
     size_t len = 0;
     for (; *unit && len < sizeof text - 1; unit++) {
-        char c = *unit >= 'A' && *unit <= 'Z' ? (char)(*unit - 'A' + 'a') : *unit;
-        text[len++] = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '_';
+        char c = (char)(*unit >= 'A' && *unit <= 'Z' ? *unit - 'A' + 'a' : *unit);
+        text[len++] = (char)((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '_');
     }
     /* A gauge must not end like a counter. */
     if (len == 5 && memcmp(text, "total", 5) == 0)

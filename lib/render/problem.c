@@ -2,6 +2,7 @@
  *
  * The title is the status' standard phrase (RFC 9110 section 15), so clients can show something sensible for types that they do not know. */
 #include <assert.h>
+#define ZLIB_CONST /* input is const */
 #include <zlib.h>
 
 #include "internal.h"
@@ -64,8 +65,7 @@ static int deflate_all(const void *bytes, size_t len, int flush, struct rb_buf *
     if (deflateInit2(&stream, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
         return rb_error_set(err, RB_ENOMEM, "gzip: out of memory");
     unsigned char chunk[16384];
-    /* zlib's interface predates const: it never writes through next_in. */
-    stream.next_in = (Bytef *)(uintptr_t)bytes;
+    stream.next_in = bytes;
     stream.avail_in = (uInt)len;
     int state;
     do {
