@@ -73,7 +73,7 @@ static void print_worst(const struct rb_view *view, struct rb_buf *line)
             if (badness(state) != level)
                 continue;
             const struct rb_record *record = view->snapshot->records[i];
-            rb_buf_addf(line, "  %-8s %s  ", rb_state_name(state), record->spec->name);
+            rb_buf_addf(line, "  %-8s %-20s  ", rb_state_name(state), record->spec->name);
             RB_BUF_AUTO message;
             rb_buf_init(&message, 16384);
             rb_text_escapes(&message, record->message);

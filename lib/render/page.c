@@ -13,14 +13,10 @@ static void open_tag(struct rb_buf *out, const char *element, const char *class)
 
 static void add_safety(struct rb_buf *out, const struct rb_view *view, enum rb_language language)
 {
-    static const enum rb_message texts[RB_SAFETY_COUNT] = {RB_MSG_SAFETY_NONE, RB_MSG_SAFETY_HELD, RB_MSG_SAFETY_UNKNOWN,
-                                                           RB_MSG_SAFETY_VIOLATED};
     enum rb_safety safety = rb_view_safety(view);
-    const char *title = view->snapshot->plan->daemon.safety_title;
     RB_BUF_AUTO text;
     rb_buf_init(&text, 4096);
-    const char *args[] = {title && title[0] ? title : rb_message(language, RB_MSG_SAFETY_TITLE), NULL};
-    rb_render_message(&text, language, texts[safety], args);
+    rb_render_safety(&text, view, language);
     rb_buf_adds(out, "<p><strong>");
     rb_buf_adds(out, rb_message(language, RB_MSG_SAFETY));
     rb_buf_adds(out, "</strong> ");

@@ -78,15 +78,9 @@ void rb_triage_verdict(const struct rb_triage *t, struct rb_buf *out)
 
 void rb_triage_safety(const struct rb_triage *t, struct rb_buf *out)
 {
-    static const enum rb_message texts[RB_SAFETY_COUNT] = {RB_MSG_SAFETY_NONE, RB_MSG_SAFETY_HELD, RB_MSG_SAFETY_UNKNOWN,
-                                                           RB_MSG_SAFETY_VIOLATED};
     const struct rb_snapshot *snapshot = t->view->snapshot;
     enum rb_safety safety = rb_view_safety(t->view);
-    const char *title = snapshot->plan->daemon.safety_title;
-    bool ours = !title || !title[0] || strcmp(title, rb_message(RB_LANGUAGE_EN, RB_MSG_SAFETY_TITLE)) == 0;
-    if (ours)
-        title = rb_message(t->language, safety == RB_SAFETY_HELD ? RB_MSG_SAFETY_STILL : RB_MSG_SAFETY_TITLE);
-    rb_render_message(out, t->language, texts[safety], (const char *const[]){title, NULL});
+    rb_render_safety(out, t->view, t->language);
     if (safety == RB_SAFETY_NONE || snapshot->safety_evidence_count == 0)
         return;
     rb_buf_adds(out, " (");

@@ -111,3 +111,18 @@ void rb_render_summary(struct rb_buf *out, const struct rb_summary *summary)
     if (!any)
         rb_buf_addc(out, '0');
 }
+
+void rb_render_safety(struct rb_buf *out, const struct rb_view *view, enum rb_language language)
+{
+    static const enum rb_message titled[RB_SAFETY_COUNT] = {RB_MSG_SAFETY_NONE, RB_MSG_SAFETY_HELD, RB_MSG_SAFETY_UNKNOWN,
+                                                            RB_MSG_SAFETY_VIOLATED};
+    static const enum rb_message plain[RB_SAFETY_COUNT] = {RB_MSG_SAFETY_NONE, RB_MSG_SAFETY_PLAIN_HELD, RB_MSG_SAFETY_PLAIN_UNKNOWN,
+                                                           RB_MSG_SAFETY_PLAIN_VIOLATED};
+    enum rb_safety safety = rb_view_safety(view);
+    const char *title = view->snapshot->plan->daemon.safety_title;
+    bool has_title = title && title[0];
+    /* The contract's own title is known in both languages. */
+    if (has_title && strcmp(title, rb_message(RB_LANGUAGE_EN, RB_MSG_SAFETY_TITLE)) == 0)
+        title = rb_message(language, safety == RB_SAFETY_HELD ? RB_MSG_SAFETY_STILL : RB_MSG_SAFETY_TITLE);
+    rb_render_message(out, language, has_title ? titled[safety] : plain[safety], (const char *const[]){has_title ? title : "", NULL});
+}
