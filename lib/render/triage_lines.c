@@ -119,6 +119,9 @@ void rb_triage_data(const struct rb_triage *t, struct rb_buf *out)
     if (isfinite(t->diagnosis->round_s)) {
         char seconds[32];
         (void)snprintf(seconds, sizeof seconds, "%.1f", t->diagnosis->round_s);
+        char *point = strchr(seconds, '.');
+        if (point && t->language == RB_LANGUAGE_DE)
+            *point = ',';
         RB_SAY(out, t->language, DATA_IN, seconds);
     }
     if (t->diagnosis->held_count)

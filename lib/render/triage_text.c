@@ -47,15 +47,44 @@ static void pad_to(struct rb_buf *out, const char *text, size_t column)
     while (++used < column);
 }
 
-/* "VERDICT  text": the text from one column on, also in German. */
+/* Bytes of `text` that fit into `columns`, ended at a blank where there is one; never 0 for a text that is not empty. */
+static size_t fitting(const char *text, size_t columns)
+{
+    size_t end = 0, last_blank = 0;
+    while (text[end] != '\0' && rb_text_columns(text, end + 1) <= columns) {
+        end++;
+        if (text[end] == ' ')
+            last_blank = end;
+    }
+    if (text[end] == '\0' || last_blank == 0)
+        return strlen(text);
+    return last_blank;
+}
+
+/* "VERDICT  text": the text from one column on, also in German; continued in further lines, at most `max_lines`. */
+static void section_lines(struct paper *p, enum rb_message label, const char *text, unsigned max_lines)
+{
+    size_t column = p->t->language == RB_LANGUAGE_DE ? SECTION_COLUMN + 2 : SECTION_COLUMN - 1;
+    RB_BUF_AUTO safe, whole;
+    rb_buf_init(&safe, SCRATCH);
+    rb_buf_init(&whole, SCRATCH);
+    rb_text_escapes(&safe, text);
+    const char *rest = rb_buf_str(&safe);
+    const char *head = rb_message(p->t->language, label);
+    do {
+        size_t len = --max_lines == 0 ? strlen(rest) : fitting(rest, p->columns - column);
+        rb_buf_reset(&whole);
+        pad_to(&whole, head, column);
+        rb_buf_add(&whole, rest, len);
+        line(p, rb_buf_str(&whole));
+        rest += len + (rest[len] == ' ');
+        head = "";
+    } while (*rest != '\0' && max_lines > 0);
+}
+
 static void section(struct paper *p, enum rb_message label, const char *text)
 {
-    RB_BUF_AUTO whole;
-    rb_buf_init(&whole, SCRATCH);
-    size_t column = p->t->language == RB_LANGUAGE_DE ? SECTION_COLUMN + 2 : SECTION_COLUMN - 1;
-    pad_to(&whole, rb_message(p->t->language, label), column);
-    rb_buf_adds(&whole, text);
-    line(p, rb_buf_str(&whole));
+    section_lines(p, label, text, 1);
 }
 
 /* "   label       text"; an empty label continues the one above. */
@@ -367,7 +396,8 @@ static void add_start(struct paper *p)
     for (size_t i = 0; i < 3; i++) {
         rb_buf_reset(&text);
         writers[i](p->t, &text);
-        section(p, labels[i], rb_buf_str(&text));
+        section_lines(p, labels[i], rb_buf_str(&text),
+                      p->t->diagnosis->verdict == RB_VERDICT_HEALTHY ? 1 : 2); /* healthy: 8 lines in all */
     }
 }
 
