@@ -196,6 +196,8 @@ static struct rb_run *run_new(struct rb_runner *runner, size_t index)
         if (kept != NULL && run->ctx.memory != NULL)
             memcpy(run->ctx.memory, kept, run->kind->memory_size);
     }
+    if (run->kind->exec == RB_EXEC_EXCHANGE && run->kind->run != NULL)
+        run->ctx.state = rb_arena_alloc(arena, run->kind->exchange->state_size + 1);
     return run;
 }
 

@@ -310,7 +310,8 @@ void rb_exchanges_start(struct rb_exchanges *exchanges, struct rb_run *run)
 {
     const struct rb_exchange_ops *ops = run->kind->exchange;
     struct exchange *exchange = rb_arena_alloc(run->arena, sizeof *exchange);
-    void *state = rb_arena_alloc(run->arena, ops->state_size ? ops->state_size : 1);
+    /* The worker part, where there is one, has begun to fill it. */
+    void *state = run->ctx.state ? run->ctx.state : rb_arena_alloc(run->arena, ops->state_size ? ops->state_size : 1);
     if (!exchange || !state) {
         rb_outcome_set(&run->outcome, RB_RESULT_UNKNOWN, "resource_limit", "no memory left for this run");
         rb_run_finish(run);

@@ -57,6 +57,7 @@ struct rb_check_ctx {
     const atomic_bool *cancelled;
     struct rb_arena *arena;   /* the run's */
     void *memory;
+    void *state;              /* EXCHANGE kinds with a worker part: the exchange's state, zeroed in the run's arena, shared by both parts; else NULL */
 };
 
 /* ---------- WORKER ---------- */
