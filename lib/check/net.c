@@ -1,5 +1,14 @@
-/* The closed set of network failures: one row each, named the same wherever a probe reports it. */
+/* What network kinds have in common: the closed set of failures, one row each, named the same wherever a probe reports it, and the texts of a report. */
+#include "runbook/check/net.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "runbook/base/redact.h"
+#include "runbook/base/text.h"
 #include "runbook/check/kind.h"
+
+enum { MAX_CLEAN_INPUT = 16 * 1024, MAX_CLEAN = 64 * 1024, MAX_QUOTED = 300 };
 
 /* In the order of enum rb_net_failure, without RB_NET_OK; the assertion below keeps the two together. */
 const struct rb_reason_def rb_net_reasons[] = {
@@ -37,4 +46,40 @@ const char *rb_net_failure_reason(enum rb_net_failure failure)
     if (failure <= RB_NET_OK || failure >= RB_NET_COUNT)
         return "none";
     return rb_net_reasons[failure - 1].name;
+}
+
+const char *rb_net_target(struct rb_arena *arena, const char *url)
+{
+    const char *authority = strstr(url, "://");
+    authority = authority ? authority + 3 : url;
+    const char *host = rb_arena_strndup(arena, authority, strcspn(authority, "/?#"));
+    if (!host)
+        return "";
+    const char *at = strrchr(host, '@');
+    host = at ? at + 1 : host;
+    const char *bracket = strrchr(host, ']'), *colon = strrchr(host, ':');
+    if (colon && (!bracket || colon > bracket))
+        return host;
+    const char *with_port = rb_arena_printf(arena, "%s:%s", host, strncasecmp(url, "https:", 6) == 0 ? "443" : "80");
+    return with_port ? with_port : "";
+}
+
+const char *rb_net_clean(struct rb_arena *arena, const char *text)
+{
+    RB_BUF_AUTO buf;
+    rb_buf_init(&buf, MAX_CLEAN);
+    size_t len = text ? strnlen(text, MAX_CLEAN_INPUT) : 0;
+    if (len > 0)
+        rb_redact(&buf, text, len);
+    const char *copy = rb_arena_strdup(arena, rb_buf_str(&buf));
+    return copy ? copy : "";
+}
+
+const char *rb_net_quote(struct rb_arena *arena, const char *text)
+{
+    RB_BUF_AUTO clipped;
+    rb_buf_init(&clipped, 4 * MAX_QUOTED + 8);
+    rb_text_clip(&clipped, rb_net_clean(arena, text), MAX_QUOTED);
+    const char *copy = rb_arena_strdup(arena, rb_buf_str(&clipped));
+    return copy ? copy : "";
 }

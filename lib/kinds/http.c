@@ -10,9 +10,11 @@
 
 #include "runbook/base/redact.h"
 #include "runbook/base/text.h"
+#include "runbook/check/exposition.h"
 #include "runbook/check/facts.h"
 #include "runbook/check/kind.h"
 #include "runbook/check/match.h"
+#include "runbook/check/net.h"
 
 #define MAX_CONDITIONS 64
 #define DAY_S          86400.0
@@ -20,7 +22,7 @@
 struct http_expect {
     struct rb_strings status;
     struct rb_pairs headers;
-    struct rb_strings body, not_body, contains;
+    struct rb_strings body, not_body, contains, metrics;
     const struct rb_node *json;
 };
 
@@ -61,6 +63,8 @@ static const struct rb_option expect_options[] = {
            "Conditions on the JSON body: pointer (RFC 6901) to a value, a list of values, a comparison like '>= 3', '!= x', '=~ ^v', or "
            "{exists: true}.",
            .example = "{/database: ok}"),
+    EXPECT(metrics, RB_OPT_STRINGS, "Beginnings of metric names: the body must be a Prometheus metrics page that has each of them.",
+           .flags = RB_OPT_NONEMPTY, .max = MAX_CONDITIONS, .example = "[peaktrade_ai_]"),
     {NULL}};
 
 #define TLS(option_name, option_type, field, ...)                                                                \
@@ -106,6 +110,7 @@ static const struct rb_reason_def reasons[] = {
     {"header", "A header is missing or has another value; the message names it."},
     {"body", "The body does not contain what it should, or contains what it must not."},
     {"json", "The body is not JSON, or a value in it is not as expected; the message has the pointer."},
+    {"metrics", "The body is no metrics page, or a wanted metric family is missing from it; is it the right exporter?"},
     {"slow", "The answer was right but took longer than warn_after."},
     {"tls_expires_soon", "A certificate ends within warn_expiry or fail_expiry; renew it."},
     {NULL}};
@@ -118,34 +123,6 @@ static const struct rb_value_def values[] = {
     {"redirects", "", RB_VALUE_GAUGE, "Redirects followed in the last request.", NULL},
     {"tls_not_after_timestamp", "seconds", RB_VALUE_GAUGE, "When the first certificate of the chain ends.", NULL},
     {NULL}};
-
-/* ---- what is shown of the URL ---- */
-
-static const char *clean(struct rb_arena *arena, const char *text)
-{
-    RB_BUF_AUTO buf;
-    rb_buf_init(&buf, 64 * 1024);
-    if (text)
-        rb_redact(&buf, text, strlen(text));
-    const char *copy = rb_arena_strdup(arena, rb_buf_str(&buf));
-    return copy ? copy : "";
-}
-
-/* "host:port" of the URL for the dependency graph. */
-static const char *target_of(struct rb_arena *arena, const char *url)
-{
-    const char *authority = strstr(url, "://");
-    authority = authority ? authority + 3 : url;
-    size_t len = strcspn(authority, "/?#");
-    const char *host = rb_arena_strndup(arena, authority, len);
-    if (!host)
-        return "";
-    const char *bracket = strrchr(host, ']'), *colon = strrchr(host, ':');
-    if (colon && (!bracket || colon > bracket))
-        return host;
-    const char *with_port = rb_arena_printf(arena, "%s:%s", host, strncasecmp(url, "https", 5) == 0 ? "443" : "80");
-    return with_port ? with_port : "";
-}
 
 /* ---- conditions ---- */
 
@@ -177,7 +154,7 @@ static void judge_status(const struct http_options *o, const struct rb_http_resp
     for (size_t i = 0; i < wanted->count && !fits; i++)
         fits = status_fits(wanted->items[i], response->status);
     if (!fits)
-        rb_outcome_raise(out, RB_RESULT_FAIL, "status", "%s answers with status %ld, wanted %s", clean(out->arena, o->url),
+        rb_outcome_raise(out, RB_RESULT_FAIL, "status", "%s answers with status %ld, wanted %s", rb_net_clean(out->arena, o->url),
                          response->status, join(out->arena, wanted, "2xx"));
 }
 
@@ -208,7 +185,8 @@ static void judge_header(const struct rb_pair *wanted, const struct rb_http_resp
     const char *what = rb_arena_printf(out->arena, "header %s", wanted->key);
     judge_pattern(out, "header", what ? what : "a header", match, true);
     if (match == RB_MATCH_NO)
-        rb_outcome_evidence(out, "%s: %s", wanted->key, rb_redact_key_is_secret(wanted->key) ? RB_REDACTED : clean(out->arena, found));
+        rb_outcome_evidence(out, "%s: %s", wanted->key,
+                            rb_redact_key_is_secret(wanted->key) ? RB_REDACTED : rb_net_clean(out->arena, found));
 }
 
 /* A pattern that is a secret by its shape stays hidden. */
@@ -219,18 +197,18 @@ static void judge_body(const struct http_options *o, const struct rb_http_respon
         enum rb_match match = rb_match_regex(expect->body.items[i], response->body, response->body_len, NULL);
         judge_pattern(out, "body", "the body", match, true);
         if (match == RB_MATCH_NO)
-            rb_outcome_evidence(out, "no match for %s", clean(out->arena, expect->body.items[i]));
+            rb_outcome_evidence(out, "no match for %s", rb_net_clean(out->arena, expect->body.items[i]));
     }
     for (size_t i = 0; i < expect->not_body.count; i++) {
         enum rb_match match = rb_match_regex(expect->not_body.items[i], response->body, response->body_len, NULL);
         judge_pattern(out, "body", "the body", match, false);
         if (match == RB_MATCH_YES)
-            rb_outcome_evidence(out, "matches %s", clean(out->arena, expect->not_body.items[i]));
+            rb_outcome_evidence(out, "matches %s", rb_net_clean(out->arena, expect->not_body.items[i]));
     }
     for (size_t i = 0; i < expect->contains.count; i++) {
         const char *text = expect->contains.items[i];
         if (response->body_len == 0 || !memmem(response->body, response->body_len, text, strlen(text)))
-            rb_outcome_raise(out, RB_RESULT_FAIL, "body", "the body does not contain \"%s\"", clean(out->arena, text));
+            rb_outcome_raise(out, RB_RESULT_FAIL, "body", "the body does not contain \"%s\"", rb_net_clean(out->arena, text));
     }
 }
 
@@ -251,9 +229,9 @@ static void judge_json(const struct http_options *o, const struct rb_http_respon
     if (response->body_len > 0 && !memchr(response->body, '\0', response->body_len))
         document = json_loadb(response->body, response->body_len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (!document) {
-        rb_outcome_raise(out, RB_RESULT_FAIL, "json", "the body of %s is not JSON", clean(out->arena, o->url));
+        rb_outcome_raise(out, RB_RESULT_FAIL, "json", "the body of %s is not JSON", rb_net_clean(out->arena, o->url));
         if (response->body_len > 0 && !memchr(response->body, '\0', response->body_len))
-            rb_outcome_evidence(out, "line %d, column %d: %s", error.line, error.column, clean(out->arena, error.text));
+            rb_outcome_evidence(out, "line %d, column %d: %s", error.line, error.column, rb_net_clean(out->arena, error.text));
         return;
     }
     for (size_t i = 0; i < conditions->count; i++) {
@@ -264,6 +242,43 @@ static void judge_json(const struct http_options *o, const struct rb_http_respon
             rb_outcome_raise(out, RB_RESULT_FAIL, "json", "%s %s", *pointer ? pointer : "the document", why);
     }
     json_decref(document);
+}
+
+/* One pass over the page for all wanted beginnings; `seen` has one bit for each (MAX_CONDITIONS). */
+static uint64_t find_metrics(const struct rb_strings *wanted, struct rb_exposition *page)
+{
+    uint64_t seen = 0;
+    const char *name;
+    size_t len;
+    while (rb_exposition_next(page, &name, &len)) {
+        for (size_t i = 0; i < wanted->count; i++) {
+            size_t wanted_len = strlen(wanted->items[i]);
+            if (len >= wanted_len && memcmp(name, wanted->items[i], wanted_len) == 0)
+                seen |= UINT64_C(1) << i;
+        }
+    }
+    return seen;
+}
+
+static void judge_metrics(const struct http_options *o, const struct rb_http_response *response, struct rb_outcome *out)
+{
+    const struct rb_strings *wanted = &o->expect.metrics;
+    struct rb_exposition page;
+    if (wanted->count == 0)
+        return;
+    rb_exposition_init(&page, response->body, response->body_len);
+    uint64_t seen = find_metrics(wanted, &page);
+    if (page.failed) {
+        rb_outcome_raise(out, RB_RESULT_FAIL, "metrics", "%s is no metrics page: line %zu is no sample", rb_net_clean(out->arena, o->url),
+                         page.line);
+        return;
+    }
+    for (size_t i = 0; i < wanted->count; i++) {
+        if (!(seen >> i & 1))
+            rb_outcome_raise(out, RB_RESULT_FAIL, "metrics", "%s has no metric that begins with %s", rb_net_clean(out->arena, o->url),
+                             rb_net_clean(out->arena, wanted->items[i]));
+    }
+    rb_outcome_evidence(out, "metrics page with %zu samples", page.samples);
 }
 
 static void judge_certificate(const struct rb_check_ctx *ctx, const struct http_options *o, const struct rb_tls_info *tls,
@@ -317,14 +332,14 @@ static void report_failure(const struct http_options *o, const struct rb_http_re
     /* Not being able to look says nothing about the service. */
     bool blind = failure == RB_NET_OTHER || failure == RB_NET_PERMISSION;
     const char *reason = rb_net_failure_reason(failure);
-    const char *where = o->unix_socket ? o->unix_socket : clean(out->arena, o->url);
+    const char *where = o->unix_socket ? o->unix_socket : rb_net_clean(out->arena, o->url);
     if (failure == RB_NET_REFUSED)
         rb_outcome_set(out, RB_RESULT_FAIL, reason, "%s refused", where);
     else if (failure == RB_NET_NO_SOCKET)
         rb_outcome_set(out, RB_RESULT_FAIL, reason, "no socket at %s", where);
     else
         rb_outcome_set(out, blind ? RB_RESULT_UNKNOWN : RB_RESULT_FAIL, reason, "%s: %s", where,
-                       response->detail ? clean(out->arena, response->detail) : reason);
+                       response->detail ? rb_net_clean(out->arena, response->detail) : reason);
     if (response->status > 0)
         out->sighting = RB_SIGHTING_PRESENT;
     else if (failure == RB_NET_REFUSED || failure == RB_NET_NO_SOCKET)
@@ -338,7 +353,7 @@ static void judge(const struct rb_check_ctx *ctx, const struct rb_http_response 
     const struct http_options *o = ctx->options;
     report_values(response, out);
     if (response->remote_address && response->redirects > 0)
-        rb_outcome_evidence(out, "after %u redirects: %s", response->redirects, clean(out->arena, response->final_url));
+        rb_outcome_evidence(out, "after %u redirects: %s", response->redirects, rb_net_clean(out->arena, response->final_url));
     if (response->failure != RB_NET_OK) {
         report_failure(o, response, out);
         judge_certificate(ctx, o, &response->tls, out);
@@ -350,10 +365,11 @@ static void judge(const struct rb_check_ctx *ctx, const struct rb_http_response 
         judge_header(&o->expect.headers.items[i], response, out);
     judge_body(o, response, out);
     judge_json(o, response, out);
+    judge_metrics(o, response, out);
     judge_certificate(ctx, o, &response->tls, out);
     double total = response->phases.total_s;
     if (o->warn_after_ms > 0 && total * 1000 > (double)o->warn_after_ms)
-        rb_outcome_raise(out, RB_RESULT_WARN, "slow", "%s took %.3f s, more than %.3f s", clean(out->arena, o->url), total,
+        rb_outcome_raise(out, RB_RESULT_WARN, "slow", "%s took %.3f s, more than %.3f s", rb_net_clean(out->arena, o->url), total,
                          (double)o->warn_after_ms / 1000);
     if (out->result == RB_RESULT_OK)
         rb_outcome_say(out, "status %ld in %.0f ms", response->status, total * 1000);
@@ -382,7 +398,7 @@ static void request_page(const struct rb_check_ctx *ctx, struct rb_action *next,
     if (o->unix_socket)
         rb_outcome_fact(out, RB_FACT_PATH, "%s", o->unix_socket);
     else
-        rb_outcome_fact(out, RB_FACT_TARGET, "%s", target_of(ctx->arena, o->url));
+        rb_outcome_fact(out, RB_FACT_TARGET, "%s", rb_net_target(ctx->arena, o->url));
 }
 
 static void step(const struct rb_check_ctx *ctx, void *state RB_UNUSED, const struct rb_event *event, struct rb_action *next,

@@ -1,23 +1,27 @@
-/* prometheus: is Prometheus ready, and does it really scrape what it should?
+/* prometheus: is Prometheus ready, does it really scrape what it should, can it evaluate its rules, and what do they say?
  *
- * Steps: /-/ready, then /api/v1/targets, then, only when something is missing, /api/v1/status/runtimeinfo to tell a Prometheus that has just started from one
- * that lost a job. Each step is a row of `stages`: a further question (rules, alerts) is one more row. Empty is never ok: a Prometheus without targets
- * watches nothing, however healthy it looks.
+ * Each question is a row of `stages`, asked in order while the answers allow it: /-/ready, the targets, and only when something is missing the time of its start (to
+ * tell a Prometheus that has just started from one that lost a job) and its scrape pools (to tell a job that is not configured from one whose
+ * discovery finds nothing), then rules and alerts. All findings are told; the first and worst gives the reason. Empty is never ok: a Prometheus without
+ * targets watches nothing, however healthy it looks.
+ *
+ * Alerts about runbookd itself never count: a check that fails because of an alert about that check would hold itself up for ever.
  *
  * `grace` excuses two things only: jobs that are missing within that time after Prometheus' own start (warn: settling), and targets not scraped yet since they
  * were first seen so (ok). A target that was scraped and failed is down at once. */
 #include <jansson.h>
 #include <string.h>
-#include <strings.h>
 
-#include "runbook/base/redact.h"
+#include "runbook/base/glob.h"
 #include "runbook/base/units.h"
 #include "runbook/check/facts.h"
 #include "runbook/check/kind.h"
+#include "runbook/check/net.h"
 
 #define MAX_JOBS    64
 #define MAX_BODY    (16u << 20)
 #define MAX_TARGETS 20000
+#define MAX_LABELS  16
 
 enum job_wish { JOB_REQUIRED, JOB_OPTIONAL, JOB_ABSENT };
 
@@ -26,7 +30,15 @@ struct prom_options {
     struct rb_pairs jobs;
     int64_t grace_ms;
     struct rb_pairs headers;
+    struct rb_strings target_labels;
+    int rules, alerts; /* enum rb_result; RB_RESULT_OK: not asked */
+    struct rb_strings alert_names, alert_except, alert_severities;
 };
+
+static const struct rb_choice result_choices[] = {{"ignore", RB_RESULT_OK, "not asked"},
+                                                  {"warn", RB_RESULT_WARN, "the check warns"},
+                                                  {"fail", RB_RESULT_FAIL, "the check fails"},
+                                                  {NULL}};
 
 #define OPTION(option_name, option_type, field, ...)                                                                 \
     {                                                                                                                \
@@ -39,6 +51,18 @@ static const struct rb_option options[] = {
            .example = "{ai_live: required, shadow_mvs: optional}"),
     OPTION("grace", RB_OPT_DURATION, grace_ms,
            "How long after its start Prometheus may lack a job, and a new target may wait for its first scrape.", .fallback = "90s"),
+    OPTION("target_labels", RB_OPT_STRINGS, target_labels,
+           "Labels that every target must have, for example those that dashboards select by; a target without one warns.",
+           .max = MAX_LABELS, .example = "[service, env, stack]"),
+    OPTION("rules", RB_OPT_CHOICE, rules, "What a rule means that Prometheus cannot evaluate.", .fallback = "fail",
+           .choices = result_choices),
+    OPTION("alerts", RB_OPT_CHOICE, alerts, "What a firing alert means. Alerts about runbookd itself never count.", .fallback = "warn",
+           .choices = result_choices),
+    OPTION("alert_names", RB_OPT_GLOBS, alert_names, "Only alerts with these names count. Default: all.", .example = "[\"Peak*\"]"),
+    OPTION("alert_except", RB_OPT_GLOBS, alert_except, "Alerts that do not count, such as those that fire always by design.",
+           .fallback = "[Watchdog, DeadMansSwitch]"),
+    OPTION("alert_severities", RB_OPT_STRINGS, alert_severities, "Only alerts whose label severity is one of these count. Default: all.",
+           .max = MAX_LABELS, .example = "[page]"),
     OPTION("bearer", RB_OPT_STRING, bearer, "Token for Authorization: Bearer.", .flags = RB_OPT_SECRET),
     OPTION("user", RB_OPT_STRING, user, "User name for basic authentication."),
     OPTION("password", RB_OPT_STRING, password, "Password for basic authentication.", .flags = RB_OPT_SECRET),
@@ -53,11 +77,16 @@ static const struct rb_reason_def reasons[] = {
     {"job_unexpected", "A job that must be absent has targets."},
     {"target_down", "A target's last scrape failed; the evidence has Prometheus' own error."},
     {"not_scraped", "A target has not been scraped within the grace time."},
+    {"label_missing", "A target lacks a label of target_labels: what selects by it does not see the target."},
+    {"rule_error", "Prometheus cannot evaluate a rule, so its alert never fires; the evidence has the error."},
+    {"alert_firing", "An alert is firing; the evidence names it."},
     {"settling", "Prometheus has just started and does not list every job yet."},
     {NULL}};
 
 static const struct rb_value_def values[] = {{"targets", "", RB_VALUE_GAUGE, "Active targets by health.", "health"},
                                              {"jobs_missing", "", RB_VALUE_GAUGE, "Required jobs without a target.", NULL},
+                                             {"rules_failing", "", RB_VALUE_GAUGE, "Rules that cannot be evaluated.", NULL},
+                                             {"alerts_firing", "", RB_VALUE_GAUGE, "Firing alerts that count.", NULL},
                                              {"ready", "", RB_VALUE_GAUGE, "1 when Prometheus says that it is ready.", NULL},
                                              {"duration", "seconds", RB_VALUE_GAUGE, "Duration of all requests of the last run.", NULL},
                                              {NULL}};
@@ -76,20 +105,13 @@ struct state {
     double duration_s;
     size_t missing;
     const char *missing_name;
+    uint64_t missing_jobs; /* one bit per job of the options */
     bool empty;
+    size_t up, total; /* targets */
+    size_t unlabelled;
 };
 
 /* ---- texts ---- */
-
-static const char *clean(struct rb_arena *arena, const char *text)
-{
-    RB_BUF_AUTO buf;
-    rb_buf_init(&buf, 16 * 1024);
-    size_t len = text ? strlen(text) : 0;
-    rb_redact(&buf, text ? text : "", len < 4096 ? len : 4096);
-    const char *copy = rb_arena_strdup(arena, rb_buf_str(&buf));
-    return copy ? copy : "";
-}
 
 static const char *page_url(struct rb_arena *arena, const char *base, const char *path)
 {
@@ -97,23 +119,6 @@ static const char *page_url(struct rb_arena *arena, const char *base, const char
     while (len > 0 && base[len - 1] == '/')
         len--;
     return rb_arena_printf(arena, "%.*s%s", (int)len, base, path);
-}
-
-/* "host:port" of a URL; the standard port is written out. */
-static const char *target_of(struct rb_arena *arena, const char *url)
-{
-    const char *authority = strstr(url, "://");
-    authority = authority ? authority + 3 : url;
-    const char *host = rb_arena_strndup(arena, authority, strcspn(authority, "/?#"));
-    if (!host)
-        return "";
-    const char *at = strrchr(host, '@');
-    host = at ? at + 1 : host;
-    const char *bracket = strrchr(host, ']'), *colon = strrchr(host, ':');
-    if (colon && (!bracket || colon > bracket))
-        return host;
-    const char *with_port = rb_arena_printf(arena, "%s:%s", host, strncasecmp(url, "https:", 6) == 0 ? "443" : "80");
-    return with_port ? with_port : "";
 }
 
 static enum job_wish wish_of(const struct rb_pair *job)
@@ -142,8 +147,9 @@ static const json_t *api_data(const struct prom_options *o, const struct rb_http
     const json_t *data = *out_document && strcmp(text_at(*out_document, "status"), "success") == 0 ? json_object_get(*out_document, "data")
                                                                                                    : NULL;
     if (!data)
-        rb_outcome_set(out, RB_RESULT_FAIL, "api_error", "%s: the API answers with status %ld and %s", clean(out->arena, o->url),
-                       response->status, *out_document ? "without success" : "no JSON");
+        rb_outcome_raise(out, RB_RESULT_FAIL, "api_error", "%s: the API answers with status %ld and %s",
+                         rb_net_clean(out->arena, response->final_url ? response->final_url : o->url), response->status,
+                         *out_document ? "without success" : "no JSON");
     return data;
 }
 
@@ -157,6 +163,19 @@ static size_t job_index(const struct prom_options *o, const char *name)
     return i;
 }
 
+static void note_labels(const struct prom_options *o, const json_t *labels, struct state *state, struct rb_outcome *out)
+{
+    for (size_t i = 0; i < o->target_labels.count; i++) {
+        const char *wanted = o->target_labels.items[i];
+        if (*text_at(labels, wanted))
+            continue;
+        state->unlabelled++;
+        rb_outcome_evidence(out, "%s %s has no label %s", rb_net_clean(out->arena, text_at(labels, "job")),
+                            rb_net_clean(out->arena, text_at(labels, "instance")), wanted);
+        return;
+    }
+}
+
 static void note_target(const struct prom_options *o, const json_t *target, struct job_count *jobs, struct job_count *all,
                         struct rb_outcome *out)
 {
@@ -168,10 +187,11 @@ static void note_target(const struct prom_options *o, const json_t *target, stru
     *(up ? &count->up : down ? &count->down : &count->unknown) += 1;
     *(up ? &all->up : down ? &all->down : &all->unknown) += 1;
     if (down)
-        rb_outcome_evidence(out, "%s %s: %s", clean(out->arena, job), clean(out->arena, instance),
-                            clean(out->arena, text_at(target, "lastError")));
+        rb_outcome_evidence(out, "%s %s: %s", rb_net_clean(out->arena, job), rb_net_clean(out->arena, instance),
+                            rb_net_quote(out->arena, text_at(target, "lastError")));
     if (*scrape_url)
-        rb_outcome_fact(out, RB_FACT_SCRAPES, "%s %s", clean(out->arena, job), target_of(out->arena, clean(out->arena, scrape_url)));
+        rb_outcome_fact(out, RB_FACT_SCRAPES, "%s %s", rb_net_clean(out->arena, job),
+                        rb_net_target(out->arena, rb_net_clean(out->arena, scrape_url)));
 }
 
 static void judge_job(const struct prom_options *o, size_t index, const struct job_count *count, struct memory *memory, struct state *state,
@@ -194,6 +214,7 @@ static void judge_job(const struct prom_options *o, size_t index, const struct j
         return;
     if (total == 0) {
         state->missing_name = state->missing_name ? state->missing_name : name;
+        state->missing_jobs |= bit;
         state->missing++;
     } else if (count->down > 0) {
         rb_outcome_raise(out, RB_RESULT_FAIL, "target_down", "job %s: %zu of %zu targets down", name, count->down, total);
@@ -237,17 +258,19 @@ static void judge_counts(const struct rb_check_ctx *ctx, struct state *state, co
     rb_outcome_value(out, "targets", "down", (double)all->down);
     rb_outcome_value(out, "targets", "unknown", (double)all->unknown);
     state->empty = total == 0;
+    state->up = all->up;
+    state->total = total;
     for (size_t i = 0; i < o->jobs.count; i++)
         judge_job(o, i, &jobs[i], ctx->memory, state, out);
     if (o->jobs.count == 0 && all->down > 0)
         rb_outcome_raise(out, RB_RESULT_FAIL, "target_down", "%zu of %zu targets down", all->down, total);
     judge_unscraped(ctx, unscraped(o, jobs, all), out);
+    if (state->unlabelled > 0)
+        rb_outcome_raise(out, RB_RESULT_WARN, "label_missing", "%zu of %zu targets lack a label that is wanted", state->unlabelled, total);
     rb_outcome_value(out, "jobs_missing", NULL, (double)state->missing);
-    if (out->result == RB_RESULT_OK && !state->empty && state->missing == 0)
-        rb_outcome_say(out, "ready, %zu of %zu targets up", all->up, total);
 }
 
-/* ---- stages: each asks one page and judges the answer; true when the next one is needed ---- */
+/* ---- stages: each asks one page and judges the answer; false when nothing more can be asked ---- */
 
 static bool judge_ready(const struct rb_check_ctx *ctx, struct state *state RB_UNUSED, const struct rb_http_response *response,
                         struct rb_outcome *out)
@@ -256,9 +279,10 @@ static bool judge_ready(const struct rb_check_ctx *ctx, struct state *state RB_U
     bool ready = response->status == 200;
     rb_outcome_value(out, "ready", NULL, ready ? 1 : 0);
     if (response->status == 401 || response->status == 403 || response->status == 404)
-        rb_outcome_set(out, RB_RESULT_FAIL, "api_error", "%s/-/ready answers with status %ld", clean(out->arena, o->url), response->status);
+        rb_outcome_set(out, RB_RESULT_FAIL, "api_error", "%s/-/ready answers with status %ld", rb_net_clean(out->arena, o->url),
+                       response->status);
     else if (!ready)
-        rb_outcome_set(out, RB_RESULT_FAIL, "not_ready", "%s is not ready: status %ld", clean(out->arena, o->url), response->status);
+        rb_outcome_set(out, RB_RESULT_FAIL, "not_ready", "%s is not ready: status %ld", rb_net_clean(out->arena, o->url), response->status);
     return ready;
 }
 
@@ -274,14 +298,16 @@ static bool judge_targets(const struct rb_check_ctx *ctx, struct state *state, c
     struct job_count all = {0};
     bool further = false;
     if (data && !json_is_array(active)) {
-        rb_outcome_set(out, RB_RESULT_FAIL, "api_error", "%s: the API's answer has no list of targets", clean(out->arena, o->url));
+        rb_outcome_set(out, RB_RESULT_FAIL, "api_error", "%s: the API's answer has no list of targets", rb_net_clean(out->arena, o->url));
     } else if (data && json_array_size(active) > MAX_TARGETS) {
         rb_outcome_set(out, RB_RESULT_UNKNOWN, "resource_limit", "more than %d targets", MAX_TARGETS);
     } else if (data && jobs) {
-        for (size_t i = 0; i < json_array_size(active); i++)
+        for (size_t i = 0; i < json_array_size(active); i++) {
             note_target(o, json_array_get(active, i), jobs, &all, out);
+            note_labels(o, json_object_get(json_array_get(active, i), "labels"), state, out);
+        }
         judge_counts(ctx, state, jobs, &all, out);
-        further = state->empty || state->missing > 0;
+        further = true;
     }
     json_decref(document);
     return further;
@@ -305,21 +331,175 @@ static bool judge_age(const struct rb_check_ctx *ctx, struct state *state, const
         rb_outcome_raise(out, RB_RESULT_WARN, "settling", "Prometheus started %lld s ago and %s%s yet", (long long)(age_ms / 1000),
                          state->empty ? "has no target" : "does not list job ", state->empty ? "" : state->missing_name);
     else if (state->empty)
-        rb_outcome_raise(out, RB_RESULT_FAIL, "no_targets", "%s has no active target: it watches nothing", clean(out->arena, o->url));
+        rb_outcome_raise(out, RB_RESULT_FAIL, "no_targets", "%s has no active target: it watches nothing",
+                         rb_net_clean(out->arena, o->url));
     else if (state->missing > 1)
         rb_outcome_raise(out, RB_RESULT_FAIL, "job_missing", "%zu jobs have no target, among them %s", state->missing, state->missing_name);
     else
         rb_outcome_raise(out, RB_RESULT_FAIL, "job_missing", "job %s has no target", state->missing_name);
+    return true;
+}
+
+/* Evidence only: a Prometheus before 2.42 has no such page, and a job's label may differ from its name in the configuration. */
+static bool judge_pools(const struct rb_check_ctx *ctx, struct state *state, const struct rb_http_response *response,
+                        struct rb_outcome *out)
+{
+    const struct prom_options *o = ctx->options;
+    json_error_t error = {0};
+    json_t *document = NULL;
+    if (response->failure == RB_NET_OK && response->status == 200)
+        document = json_loadb(response->body, response->body_len, 0, &error);
+    const json_t *pools = json_object_get(json_object_get(document, "data"), "scrapePools");
+    for (size_t i = 0; json_is_array(pools) && i < o->jobs.count; i++) {
+        if (!(state->missing_jobs >> i & 1))
+            continue;
+        const char *name = o->jobs.items[i].key;
+        bool configured = false;
+        for (size_t j = 0; j < json_array_size(pools) && !configured; j++) {
+            const char *pool = json_string_value(json_array_get(pools, j));
+            configured = pool && strcmp(pool, name) == 0;
+        }
+        rb_outcome_evidence(out,
+                            configured ? "job %s is configured, but discovery finds no target for it"
+                                       : "the scrape configuration that runs has no job %s",
+                            name);
+    }
+    json_decref(document);
+    return true;
+}
+
+/* ---- judging rules and alerts ---- */
+
+static size_t note_rules(const json_t *group, size_t *seen, struct rb_outcome *out)
+{
+    const json_t *rules = json_object_get(group, "rules");
+    size_t failing = 0;
+    for (size_t i = 0; i < json_array_size(rules); i++, (*seen)++) {
+        const json_t *rule = json_array_get(rules, i);
+        if (strcmp(text_at(rule, "health"), "err") != 0)
+            continue;
+        failing++;
+        rb_outcome_evidence(out, "rule %s in %s (%s): %s", rb_net_quote(out->arena, text_at(rule, "name")),
+                            rb_net_quote(out->arena, text_at(group, "name")), rb_net_quote(out->arena, text_at(group, "file")),
+                            rb_net_quote(out->arena, text_at(rule, "lastError")));
+    }
+    return failing;
+}
+
+static bool judge_rules(const struct rb_check_ctx *ctx, struct state *state RB_UNUSED, const struct rb_http_response *response,
+                        struct rb_outcome *out)
+{
+    const struct prom_options *o = ctx->options;
+    json_t *document;
+    const json_t *data = api_data(o, response, &document, out);
+    const json_t *groups = json_object_get(data, "groups");
+    size_t failing = 0, seen = 0;
+    for (size_t i = 0; i < json_array_size(groups); i++)
+        failing += note_rules(json_array_get(groups, i), &seen, out);
+    rb_outcome_value(out, "rules_failing", NULL, (double)failing);
+    if (failing > 0)
+        rb_outcome_raise(out, (enum rb_result)o->rules, "rule_error", "%zu of %zu rules cannot be evaluated", failing, seen);
+    json_decref(document);
+    return data != NULL;
+}
+
+static bool matches_any(const struct rb_strings *patterns, const char *name)
+{
+    for (size_t i = 0; i < patterns->count; i++) {
+        if (rb_glob_match(patterns->items[i], name))
+            return true;
+    }
     return false;
+}
+
+static bool is_one_of(const struct rb_strings *list, const char *text)
+{
+    size_t i = 0;
+    while (i < list->count && strcmp(list->items[i], text) != 0)
+        i++;
+    return i < list->count;
+}
+
+static bool alert_counts(const struct prom_options *o, const json_t *alert)
+{
+    const json_t *labels = json_object_get(alert, "labels");
+    const char *name = text_at(labels, "alertname");
+    if (strcmp(text_at(alert, "state"), "firing") != 0)
+        return false;
+    if (strncmp(name, "Runbookd", strlen("Runbookd")) == 0 || strcmp(text_at(labels, "job"), "runbookd") == 0)
+        return false;
+    if (matches_any(&o->alert_except, name) || (o->alert_names.count > 0 && !matches_any(&o->alert_names, name)))
+        return false;
+    return o->alert_severities.count == 0 || is_one_of(&o->alert_severities, text_at(labels, "severity"));
+}
+
+static void note_alert(const json_t *alert, struct rb_outcome *out)
+{
+    const json_t *labels = json_object_get(alert, "labels"), *notes = json_object_get(alert, "annotations");
+    const char *summary = text_at(notes, "summary"), *severity = text_at(labels, "severity"), *instance = text_at(labels, "instance");
+    rb_outcome_evidence(out, "alert %s%s%s%s%s since %s%s%s", rb_net_quote(out->arena, text_at(labels, "alertname")), *severity ? ", " : "",
+                        rb_net_quote(out->arena, severity), *instance ? ", " : "", rb_net_quote(out->arena, instance),
+                        rb_net_quote(out->arena, text_at(alert, "activeAt")), *summary ? ": " : "", rb_net_quote(out->arena, summary));
+}
+
+static bool judge_alerts(const struct rb_check_ctx *ctx, struct state *state RB_UNUSED, const struct rb_http_response *response,
+                         struct rb_outcome *out)
+{
+    const struct prom_options *o = ctx->options;
+    json_t *document;
+    const json_t *data = api_data(o, response, &document, out);
+    const json_t *alerts = json_object_get(data, "alerts");
+    const char *first = NULL;
+    size_t firing = 0;
+    for (size_t i = 0; i < json_array_size(alerts); i++) {
+        const json_t *alert = json_array_get(alerts, i);
+        if (!alert_counts(o, alert))
+            continue;
+        firing++;
+        first = first ? first : rb_net_quote(out->arena, text_at(json_object_get(alert, "labels"), "alertname"));
+        note_alert(alert, out);
+    }
+    rb_outcome_value(out, "alerts_firing", NULL, (double)firing);
+    if (firing == 1)
+        rb_outcome_raise(out, (enum rb_result)o->alerts, "alert_firing", "alert %s is firing", first);
+    else if (firing > 1)
+        rb_outcome_raise(out, (enum rb_result)o->alerts, "alert_firing", "%zu alerts are firing, among them %s", firing, first);
+    json_decref(document);
+    return data != NULL;
+}
+
+static bool something_is_missing(const struct prom_options *o RB_UNUSED, const struct state *state)
+{
+    return state->empty || state->missing > 0;
+}
+
+static bool jobs_are_missing(const struct prom_options *o RB_UNUSED, const struct state *state)
+{
+    return state->missing > 0;
+}
+
+static bool rules_matter(const struct prom_options *o, const struct state *state RB_UNUSED)
+{
+    return o->rules != RB_RESULT_OK;
+}
+
+static bool alerts_matter(const struct prom_options *o, const struct state *state RB_UNUSED)
+{
+    return o->alerts != RB_RESULT_OK;
 }
 
 static const struct stage {
     const char *path;
     bool (*judge)(const struct rb_check_ctx *ctx, struct state *state, const struct rb_http_response *response, struct rb_outcome *out);
-    bool judges_failures; /* of the network; otherwise those end the run */
-} stages[] = {{"/-/ready", judge_ready, false},
-              {"/api/v1/targets?state=active", judge_targets, false},
-              {"/api/v1/status/runtimeinfo", judge_age, true}};
+    bool (*needed)(const struct prom_options *o, const struct state *state); /* NULL: always */
+    bool judges_failures;                                                    /* of the network; otherwise those end the run */
+} stages[] = {{"/-/ready", judge_ready, NULL, false},
+              {"/api/v1/targets?state=active", judge_targets, NULL, false},
+              {"/api/v1/status/runtimeinfo", judge_age, something_is_missing, true},
+              {"/api/v1/scrape_pools", judge_pools, jobs_are_missing, true},
+              {"/api/v1/rules", judge_rules, rules_matter, false},
+              {"/api/v1/alerts", judge_alerts, alerts_matter, false}};
+enum { STAGE_COUNT = sizeof stages / sizeof stages[0] };
 
 /* ---- the machine ---- */
 
@@ -339,12 +519,12 @@ static void ask(const struct rb_check_ctx *ctx, const struct state *state, struc
 static void report_failure(const struct prom_options *o, const struct rb_event *event, struct rb_outcome *out)
 {
     enum rb_net_failure failure = event->failure;
-    const char *reason = rb_net_failure_reason(failure), *url = clean(out->arena, o->url);
+    const char *reason = rb_net_failure_reason(failure), *url = rb_net_clean(out->arena, o->url);
     if (failure == RB_NET_REFUSED)
-        rb_outcome_set(out, RB_RESULT_FAIL, reason, "%s refused", url);
+        rb_outcome_raise(out, RB_RESULT_FAIL, reason, "%s refused", url);
     else
-        rb_outcome_set(out, failure == RB_NET_OTHER ? RB_RESULT_UNKNOWN : RB_RESULT_FAIL, reason, "%s: %s", url,
-                       event->detail ? clean(out->arena, event->detail) : reason);
+        rb_outcome_raise(out, failure == RB_NET_OTHER ? RB_RESULT_UNKNOWN : RB_RESULT_FAIL, reason, "%s: %s", url,
+                         event->detail ? rb_net_clean(out->arena, event->detail) : reason);
     if (failure == RB_NET_REFUSED)
         out->sighting = RB_SIGHTING_GONE;
     else if (failure >= RB_NET_TLS_HANDSHAKE && failure <= RB_NET_REDIRECT_BLOCKED)
@@ -357,7 +537,7 @@ static void step(const struct rb_check_ctx *ctx, void *state_memory, const struc
     const struct prom_options *o = ctx->options;
     struct state *state = state_memory;
     if (event->type == RB_EVENT_START) {
-        rb_outcome_fact(out, RB_FACT_TARGET, "%s", target_of(ctx->arena, o->url));
+        rb_outcome_fact(out, RB_FACT_TARGET, "%s", rb_net_target(ctx->arena, o->url));
         ask(ctx, state, next);
         return;
     }
@@ -374,11 +554,15 @@ static void step(const struct rb_check_ctx *ctx, void *state_memory, const struc
         out->sighting = RB_SIGHTING_PRESENT;
         further = stage->judge(ctx, state, response, out);
     }
-    state->stage++;
-    if (further && state->stage < sizeof stages / sizeof stages[0]) {
+    do
+        state->stage++;
+    while (state->stage < STAGE_COUNT && stages[state->stage].needed && !stages[state->stage].needed(o, state));
+    if (further && state->stage < STAGE_COUNT) {
         ask(ctx, state, next);
         return;
     }
+    if (further && out->result == RB_RESULT_OK)
+        rb_outcome_say(out, "ready, %zu of %zu targets up", state->up, state->total);
     rb_outcome_value(out, "duration", NULL, state->duration_s);
     next->type = RB_ACTION_DONE;
 }
@@ -407,7 +591,7 @@ extern const struct rb_kind rb_kind_prometheus;
 const struct rb_kind rb_kind_prometheus = {
     .schema =
         {.schema = {.name = "prometheus",
-                    .doc = "Prometheus is ready and scrapes every job that it should, successfully.",
+                    .doc = "Prometheus is ready, scrapes every job that it should, evaluates its rules, and no alert fires.",
                     .options = options,
                     .size = sizeof(struct prom_options),
                     .validate = validate},

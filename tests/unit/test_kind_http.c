@@ -207,6 +207,38 @@ START_TEST(certificates_are_watched)
 }
 END_TEST
 
+START_TEST(a_metrics_page_is_parsed_not_searched)
+{
+    static const char yaml[] = "{kind: http, url: 'http://h/', expect: {metrics: [peaktrade_ai_, up]}}";
+    static const char *const good[] = {
+        "peaktrade_ai_runs_total 3\nup 1\n",
+        "# HELP up Is it.\n# TYPE up gauge\nup{a=\"b\\\"}\",c=\"\",} 1e3 1700000000000\n\npeaktrade_ai_x{} NaN",
+        "# TYPE peaktrade_ai_calls counter\n# any comment <html>\nup\t+Inf \r\n",
+        "peaktrade_ai_x_bucket{le=\"+Inf\"} 1 # {trace_id=\"x\"} 0.5 1.6e9\n{\"up.time\",a=\"b\"} 2\n# EOF\n"};
+    static const char *const none[] = {"<html><body>peaktrade_ai_runs_total up 1</body></html>",
+                                       "peaktrade_ai_ is up\n",
+                                       "peaktrade_ai_x 1\nup{a=b} 1\n",
+                                       "peaktrade_ai_x 1\nup{a=\"b\"\n",
+                                       "peaktrade_ai_x 1\nup{a=\"b\" c=\"d\"} 1\n",
+                                       "peaktrade_ai_x 1\nup one\n",
+                                       "peaktrade_ai_x 1\nup 1 2 3\n",
+                                       "peaktrade_ai_x 1\nup{\"x\"} 1\n",
+                                       "peaktrade_ai_x 1\n9up 1\n",
+                                       "{\"database\":\"peaktrade_ai_ up\"}"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        struct rb_http_response response = page(200, good[i]);
+        expect_outcome(yaml, &response, RB_RESULT_OK, "none", "samples");
+    }
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        struct rb_http_response response = page(200, none[i]);
+        expect_outcome(yaml, &response, RB_RESULT_FAIL, "metrics", "is no metrics page");
+    }
+    struct rb_http_response other = page(200, "node_x 1\nmy_up 1\n"), empty = page(200, "");
+    expect_outcome(yaml, &other, RB_RESULT_FAIL, "metrics", "has no metric that begins with peaktrade_ai_");
+    expect_outcome(yaml, &empty, RB_RESULT_FAIL, "metrics", "begins with up");
+}
+END_TEST
+
 START_TEST(slow_answers_warn)
 {
     struct rb_http_response response = page(200, "");
@@ -278,6 +310,7 @@ static Suite *suite(void)
     tcase_add_test(tc, json_conditions_are_typed);
     tcase_add_test(tc, secrets_and_broken_json_stay_out);
     tcase_add_test(tc, certificates_are_watched);
+    tcase_add_test(tc, a_metrics_page_is_parsed_not_searched);
     tcase_add_test(tc, slow_answers_warn);
     tcase_add_test(tc, failures_of_the_network);
     tcase_add_test(tc, mistakes_in_the_configuration_are_told);

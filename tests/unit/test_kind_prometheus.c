@@ -1,4 +1,4 @@
-/* Kind prometheus: its three questions answered by hand, in the API's own shapes. */
+/* Kind prometheus: its questions answered by hand, in the API's own shapes. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +12,29 @@
 #define TARGETS(list) "{\"status\":\"success\",\"data\":{\"activeTargets\":[" list "],\"droppedTargets\":[]}}"
 #define STARTED(when) "{\"status\":\"success\",\"data\":{\"startTime\":\"" when "\"}}"
 
+#define RULES(list)               "{\"status\":\"success\",\"data\":{\"groups\":[{\"name\":\"g\",\"file\":\"r.yml\",\"rules\":[" list "]}]}}"
+#define RULE(name, health, error) "{\"name\":\"" name "\",\"health\":\"" health "\",\"lastError\":\"" error "\",\"type\":\"alerting\"}"
+#define ALERTS(list)              "{\"status\":\"success\",\"data\":{\"alerts\":[" list "]}}"
+#define ALERT(name, severity, state)                                                              \
+    "{\"labels\":{\"alertname\":\"" name "\",\"severity\":\"" severity                            \
+    "\",\"instance\":\"h:1\"},\"annotations\":{\"summary\":\"says " name "\"},\"state\":\"" state \
+    "\",\"activeAt\":\"2027-01-15T07:00:00Z\"}"
+
+/* What the pages after targets and runtime information answer; reset before each test. */
+static struct {
+    const char *rules, *alerts, *pools;
+    unsigned asked_rules, asked_alerts;
+} pages;
 static struct rb_fake_clock clock_now; /* 2027-01-15T08:00:00Z */
 static const char young[] = STARTED("2027-01-15T07:59:30.5Z"), old[] = STARTED("2027-01-14T08:00:00Z");
 
 static void setup(void)
 {
     rb_fake_clock_init(&clock_now, INT64_C(1800000000) * RB_NS_PER_S);
+    memset(&pages, 0, sizeof pages);
+    pages.rules = RULES(RULE("fine", "ok", ""));
+    pages.alerts = ALERTS("");
+    pages.pools = "{\"status\":\"success\",\"data\":{\"scrapePools\":[\"a\"]}}";
 }
 
 static struct rb_test_check *make(const char *yaml)
@@ -47,10 +64,18 @@ static void run(struct rb_test_check *check, const char *targets, const char *ru
     ck_assert_int_eq(action.type, RB_ACTION_HTTP);
     ck_assert_ptr_nonnull(strstr(action.http.url, "/api/v1/targets?state=active"));
     action = reply(check, 200, targets);
-    if (action.type == RB_ACTION_HTTP) {
-        ck_assert_ptr_nonnull(strstr(action.http.url, "/api/v1/status/runtimeinfo"));
-        ck_assert_ptr_nonnull(runtime);
-        action = reply(check, 200, runtime);
+    while (action.type == RB_ACTION_HTTP) {
+        const char *url = action.http.url, *body = NULL;
+        if (strstr(url, "/api/v1/status/runtimeinfo"))
+            body = runtime;
+        else if (strstr(url, "/api/v1/scrape_pools"))
+            body = pages.pools;
+        else if (strstr(url, "/api/v1/rules") && ++pages.asked_rules)
+            body = pages.rules;
+        else if (strstr(url, "/api/v1/alerts") && ++pages.asked_alerts)
+            body = pages.alerts;
+        ck_assert_msg(body != NULL, "not expected: %s", url);
+        action = reply(check, 200, body);
     }
     ck_assert_int_eq(action.type, RB_ACTION_DONE);
     ck_assert_ptr_nonnull(rb_kind_reason(check->kind, check->outcome.reason));
@@ -151,6 +176,70 @@ START_TEST(new_targets_have_time_for_their_first_scrape)
 }
 END_TEST
 
+START_TEST(rules_that_cannot_be_evaluated)
+{
+    static const char up[] = TARGETS(TARGET("a", "h:1", "up", ""));
+    pages.rules = RULES(RULE("fine", "ok", "") "," RULE("Broken", "err", "many-to-many") "," RULE("New", "unknown", ""));
+    expect_run("{kind: prometheus, url: 'http://h:1'}", up, NULL, "rule_error", "1 of 3 rules");
+    expect_run("{kind: prometheus, url: 'http://h:1'}", up, NULL, "rule_error", "rule Broken in g (r.yml): many-to-many");
+    struct rb_test_check *check = make("{kind: prometheus, url: 'http://h:1', rules: warn}");
+    run(check, up, NULL);
+    ck_assert_int_eq(check->outcome.result, RB_RESULT_WARN);
+    ck_assert_double_eq(rb_test_check_value(check, "rules_failing", NULL), 1);
+    rb_test_check_free(check);
+    pages.asked_rules = 0;
+    expect_run("{kind: prometheus, url: 'http://h:1', rules: ignore}", up, NULL, "none", "1 of 1 targets up");
+    ck_assert_uint_eq(pages.asked_rules, 0);
+    expect_run("{kind: prometheus, url: 'http://h:1'}", TARGETS(TARGET("a", "h:1", "down", "e")), NULL, "target_down", "1 of 3 rules");
+    pages.rules = "not found";
+    expect_run("{kind: prometheus, url: 'http://h:1'}", up, NULL, "api_error", NULL);
+}
+END_TEST
+
+START_TEST(alerts_that_fire)
+{
+    static const char up[] = TARGETS(TARGET("a", "h:1", "up", ""));
+    pages.alerts = ALERTS(ALERT("DiskFull", "page", "firing") "," ALERT("Slow", "warn", "firing") "," ALERT(
+        "Later", "page", "pending") "," ALERT("Watchdog", "none", "firing") "," ALERT("RunbookdCheckFailing", "page", "firing"));
+    struct rb_test_check *check = make("{kind: prometheus, url: 'http://h:1'}");
+    run(check, up, NULL);
+    ck_assert_str_eq(check->outcome.reason, "alert_firing");
+    ck_assert_int_eq(check->outcome.result, RB_RESULT_WARN);
+    ck_assert_double_eq(rb_test_check_value(check, "alerts_firing", NULL), 2);
+    ck_assert(rb_test_check_says(check, "alert DiskFull, page, h:1 since 2027-01-15T07:00:00Z: says DiskFull"));
+    ck_assert(!rb_test_check_says(check, "Later") && !rb_test_check_says(check, "Watchdog") && !rb_test_check_says(check, "Runbookd"));
+    rb_test_check_free(check);
+    expect_run("{kind: prometheus, url: 'http://h:1', alerts: fail, alert_severities: page}", up, NULL, "alert_firing",
+               "DiskFull is firing");
+    expect_run("{kind: prometheus, url: 'http://h:1', alert_names: ['Sl*']}", up, NULL, "alert_firing", "alert Slow is firing");
+    expect_run("{kind: prometheus, url: 'http://h:1', alert_except: [DiskFull, Slow, Watchdog]}", up, NULL, "none", NULL);
+    pages.asked_alerts = 0;
+    expect_run("{kind: prometheus, url: 'http://h:1', alerts: ignore}", up, NULL, "none", NULL);
+    ck_assert_uint_eq(pages.asked_alerts, 0);
+    pages.alerts = ALERTS("{\"labels\":{\"alertname\":\"Mine\",\"job\":\"runbookd\"},\"state\":\"firing\"},{},3");
+    expect_run("{kind: prometheus, url: 'http://h:1'}", up, NULL, "none", NULL);
+}
+END_TEST
+
+START_TEST(a_missing_job_is_told_from_one_without_targets)
+{
+    static const char one[] = "{kind: prometheus, url: 'http://h:1', jobs: {b: required}}";
+    expect_run(one, TARGETS(TARGET("a", "h:1", "up", "")), old, "job_missing", "the scrape configuration that runs has no job b");
+    pages.pools = "{\"status\":\"success\",\"data\":{\"scrapePools\":[\"a\",\"b\"]}}";
+    expect_run(one, TARGETS(TARGET("a", "h:1", "up", "")), old, "job_missing", "job b is configured, but discovery finds no target");
+    pages.pools = "404 page not found";
+    expect_run(one, TARGETS(TARGET("a", "h:1", "up", "")), old, "job_missing", "job b has no target");
+}
+END_TEST
+
+START_TEST(targets_carry_the_labels_that_dashboards_need)
+{
+    static const char yaml[] = "{kind: prometheus, url: 'http://h:1', target_labels: [job, stack]}";
+    expect_run(yaml, TARGETS(TARGET("a", "h:1", "up", "")), NULL, "label_missing", "a h:1 has no label stack");
+    expect_run(yaml, TARGETS("{\"labels\":{\"job\":\"a\",\"stack\":\"x\"},\"health\":\"up\"}"), NULL, "none", NULL);
+}
+END_TEST
+
 START_TEST(answers_that_are_none)
 {
     struct rb_event start = {.type = RB_EVENT_START};
@@ -219,6 +308,10 @@ static Suite *suite(void)
     tcase_add_test(tc, jobs_are_required_optional_or_absent);
     tcase_add_test(tc, an_optional_job_that_was_up_is_missed);
     tcase_add_test(tc, new_targets_have_time_for_their_first_scrape);
+    tcase_add_test(tc, rules_that_cannot_be_evaluated);
+    tcase_add_test(tc, alerts_that_fire);
+    tcase_add_test(tc, a_missing_job_is_told_from_one_without_targets);
+    tcase_add_test(tc, targets_carry_the_labels_that_dashboards_need);
     tcase_add_test(tc, answers_that_are_none);
     tcase_add_test(tc, failures_of_the_network);
     tcase_add_test(tc, mistakes_in_the_configuration_are_told);
