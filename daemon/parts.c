@@ -67,6 +67,7 @@ int rb_app_parts_new(struct rb_app *app, bool automatic, struct rb_error *err)
         .started = on_started, .completed = on_completed, .memory = on_memory, .last_start = on_last_start, .due = on_due, .ctx = app};
     if ((rc = rb_runner_new(app->loop, app->platform, (size_t)app->plan->daemon.workers, &ops, &app->runner, err)) < 0)
         return rc;
+    rb_runner_set_state_dir(app->runner, app->state.dir);
     if ((rc = rb_app_publish_start(app, err)) < 0)
         return rc;
     return rb_runner_set_plan(app->runner, app->plan, automatic, err);

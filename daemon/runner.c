@@ -18,6 +18,7 @@ struct rb_runner {
     const struct rb_platform *platform;
     const struct rb_clock *clock;
     struct rb_runner_ops ops;
+    const char *state_dir; /* borrowed */
     struct rb_plan *plan;
     struct rb_sched *sched;
     bool automatic;
@@ -34,10 +35,11 @@ struct rb_runner {
     int64_t late_window_start_ns;
 };
 
-/* Row i is execution class i. Children fork and scans read the whole tree: those are spaced; the others only avoid a burst in one loop turn. */
+/* Row i is execution class i. Children fork and workers share a few threads: those are spaced. Probes are collected instead: each is some 60 microseconds of work,
+ * and waking up for every single one would cost half as much again; a burst is bounded per turn of the loop (due_cb) and by max_running. */
 static const struct rb_sched_class sched_classes[RB_EXEC_COUNT] = {
     [RB_EXEC_WORKER] = {.spacing_ns = RB_NS_PER_MS, .max_running = 0},
-    [RB_EXEC_EXCHANGE] = {.spacing_ns = RB_NS_PER_MS / 2, .max_running = 1024},
+    [RB_EXEC_EXCHANGE] = {.spacing_ns = 0, .max_running = 1024, .collect_ns = 20 * RB_NS_PER_MS},
     [RB_EXEC_CHILD] = {.spacing_ns = 4 * RB_NS_PER_MS, .max_running = 64},
     [RB_EXEC_SCAN] = {.spacing_ns = 0, .max_running = 0},
     [RB_EXEC_PASSIVE] = {.spacing_ns = 0, .max_running = 0},
@@ -185,6 +187,7 @@ static struct rb_run *run_new(struct rb_runner *runner, size_t index)
     run->ctx = (struct rb_check_ctx){.spec = run->spec,
                                      .options = run->spec->options,
                                      .root = run->plan->daemon.root,
+                                     .state_dir = runner->state_dir,
                                      .platform = runner->platform,
                                      .clock = runner->clock,
                                      .deadline_ns = run->deadline_ns,
@@ -248,8 +251,8 @@ static void due_cb(struct ev_loop *loop, ev_timer *timer, int revents)
     (void)loop;
     (void)revents;
     struct rb_runner *runner = timer->data;
-    /* At most one start per class and turn by spacing; the bound keeps the loop fair when spacing is 0. */
-    for (int started = 0; started < 64; started++) {
+    /* Spaced classes start one per turn; the bound keeps the loop fair to sockets when a class is not spaced. */
+    for (int started = 0; started < 32; started++) {
         int64_t now_ns = rb_elapsed_ns(runner->clock);
         size_t index;
         int64_t late_ns;
@@ -270,6 +273,7 @@ int rb_runner_new(struct ev_loop *loop, const struct rb_platform *platform, size
     runner->platform = platform;
     runner->clock = platform->clock;
     runner->ops = *ops;
+    runner->state_dir = "";
     runner->late_window_start_ns = rb_elapsed_ns(runner->clock);
     ev_timer_init(&runner->due, due_cb, 0., 0.);
     runner->due.data = runner;
@@ -322,6 +326,11 @@ int rb_runner_set_plan(struct rb_runner *runner, struct rb_plan *plan, bool auto
     }
     arm(runner);
     return 0;
+}
+
+void rb_runner_set_state_dir(struct rb_runner *runner, const char *dir)
+{
+    runner->state_dir = dir;
 }
 
 void rb_runner_bring_forward(struct rb_runner *runner, size_t index)

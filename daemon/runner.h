@@ -29,6 +29,8 @@ struct rb_runner_stats {
 
 int rb_runner_new(struct ev_loop *loop, const struct rb_platform *platform, size_t worker_threads, const struct rb_runner_ops *ops,
                   struct rb_runner **out, struct rb_error *err) RB_MUST_CHECK;
+/* This root's folder of state, which kinds may read; borrowed until the runner is freed. "" (the default): none. */
+void rb_runner_set_state_dir(struct rb_runner *runner, const char *dir);
 /* Takes a reference to `plan` and builds its schedule; `automatic` false: nothing runs unless brought forward (the CLI's single round). */
 int rb_runner_set_plan(struct rb_runner *runner, struct rb_plan *plan, bool automatic, struct rb_error *err) RB_MUST_CHECK;
 /* Runs a check now unless it is running already: then that run counts. */

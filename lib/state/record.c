@@ -102,6 +102,52 @@ static struct rb_fact *pack_facts(struct packer *packer, const struct rb_record 
     return copy;
 }
 
+static struct rb_drift_item pack_item(struct packer *packer, const struct rb_drift_item *from)
+{
+    struct rb_drift_item item = *from;
+    item.id = pack_text(packer, from->id);
+    item.key = pack_text(packer, from->key);
+    item.old_text = pack_text(packer, from->old_text);
+    item.new_text = pack_text(packer, from->new_text);
+    item.old_value = pack_text(packer, from->old_value);
+    item.new_value = pack_text(packer, from->new_value);
+    item.time_note = pack_text(packer, from->time_note);
+    item.diff = pack_text(packer, from->diff);
+    item.kept_text = pack_text(packer, from->kept_text);
+    item.keys.items = pack_texts(packer, from->keys.items, from->keys.count);
+    if (from->accepted) {
+        struct rb_drift_accepted *accepted = take(packer, sizeof *accepted, alignof(struct rb_drift_accepted));
+        struct rb_drift_accepted copy = {.who = pack_text(packer, from->accepted->who),
+                                         .why = pack_text(packer, from->accepted->why),
+                                         .ref = pack_text(packer, from->accepted->ref),
+                                         .until_wall_ns = from->accepted->until_wall_ns};
+        if (accepted)
+            *accepted = copy;
+        item.accepted = accepted;
+    }
+    return item;
+}
+
+static const struct rb_drift_report *pack_drift(struct packer *packer, const struct rb_drift_report *from)
+{
+    if (!from)
+        return NULL;
+    struct rb_drift_report *report = take(packer, sizeof *report, alignof(struct rb_drift_report));
+    struct rb_drift_item *items = from->item_count ? take(packer, from->item_count * sizeof *items, alignof(struct rb_drift_item)) : NULL;
+    for (size_t i = 0; i < from->item_count; i++) {
+        struct rb_drift_item item = pack_item(packer, &from->items[i]);
+        if (items)
+            items[i] = item;
+    }
+    if (report) {
+        *report = *from;
+        report->items = items;
+        report->proposal = report->cache = NULL; /* the daemon's, and written by now */
+        report->proposal_len = report->cache_len = 0;
+    }
+    return report;
+}
+
 static const char *pack_reason(struct packer *packer, const struct rb_record *from, const char *reason)
 {
     const char *known = reason ? rb_record_static_reason(from->spec, reason) : NULL;
@@ -121,6 +167,7 @@ static void pack(struct packer *packer, const struct rb_record *from, struct rb_
     to->last_words = pack_texts(packer, from->last_words, from->last_words_count);
     to->values = pack_values(packer, from);
     to->facts = pack_facts(packer, from);
+    to->drift = pack_drift(packer, from->drift);
 }
 
 /* ---- life ---- */

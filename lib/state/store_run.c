@@ -118,6 +118,7 @@ static void take_outcome(struct run *run, struct rb_record *content)
     content->value_count = outcome->value_count;
     content->facts = outcome->facts;
     content->fact_count = outcome->fact_count;
+    content->drift = outcome->drift;
 }
 
 static void show_streak(struct run *run, struct rb_record *content)

@@ -51,6 +51,7 @@ struct rb_check_ctx {
     const struct rb_check_spec *spec;
     const void *options;      /* spec->options */
     const char *root;         /* absolute */
+    const char *state_dir;    /* this root's folder of state, for reading only; "" when there is none */
     const struct rb_platform *platform;
     const struct rb_clock *clock;
     int64_t deadline_ns;      /* elapsed clock */
@@ -155,6 +156,7 @@ enum rb_action_type {
     RB_ACTION_SEND,     /* bytes on the connection; event SENT or FAILED/CLOSED */
     RB_ACTION_AWAIT,    /* more bytes; event DATA (everything received and not consumed so far), CLOSED or FAILED. `consume` first drops that many bytes */
     RB_ACTION_RESOLVE,  /* name; event RESOLVED or FAILED */
+    RB_ACTION_CHILD,    /* a program, as a CHILD kind's command(); event CHILD follows */
     RB_ACTION_DONE      /* the outcome is complete */
 };
 struct rb_action {
@@ -170,9 +172,11 @@ struct rb_action {
     struct { const void *bytes; size_t len; } send;
     struct { size_t consume; size_t max; } await;
     struct { const char *name; int ip_version; } resolve;
+    struct rb_child_spec child;
     int64_t timeout_ms; /* of this step; 0: until the run's deadline */
 };
-enum rb_event_type { RB_EVENT_START, RB_EVENT_HTTP, RB_EVENT_CONNECTED, RB_EVENT_SENT, RB_EVENT_DATA, RB_EVENT_CLOSED, RB_EVENT_RESOLVED, RB_EVENT_FAILED };
+enum rb_event_type { RB_EVENT_START, RB_EVENT_HTTP, RB_EVENT_CONNECTED, RB_EVENT_SENT, RB_EVENT_DATA, RB_EVENT_CLOSED, RB_EVENT_RESOLVED, RB_EVENT_FAILED,
+                     RB_EVENT_CHILD };
 struct rb_event {
     enum rb_event_type type;
     const struct rb_http_response *http;
@@ -184,6 +188,7 @@ struct rb_event {
     struct rb_strings addresses;    /* RESOLVED */
     enum rb_net_failure failure;    /* FAILED (also a step's or the run's timeout) */
     const char *detail;
+    const struct rb_child_result *child; /* CHILD: however it ended */
 };
 struct rb_exchange_ops {
     size_t state_size; /* zeroed, in the run's arena */

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "runbook/base/arena.h"
+#include "runbook/check/drift_report.h"
 
 /* Ordered from good to bad, so that the worst of several findings is the greatest; `skip` is least. */
 enum rb_result { RB_RESULT_SKIP, RB_RESULT_OK, RB_RESULT_WARN, RB_RESULT_UNKNOWN, RB_RESULT_FAIL, RB_RESULT_COUNT };
@@ -56,6 +57,7 @@ struct rb_outcome {
     size_t fact_count;
     const char **last_words; /* last output lines of what failed; already redacted */
     size_t last_words_count;
+    const struct rb_drift_report *drift; /* of kind drift, when it compared; else NULL */
 };
 
 /* ok, reason "none", empty message. */

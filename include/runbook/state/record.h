@@ -25,6 +25,7 @@ struct rb_record {
     const char **last_words; size_t last_words_count;
     struct rb_value *values; size_t value_count;
     struct rb_fact *facts; size_t fact_count;
+    const struct rb_drift_report *drift; /* of kind drift, when its last run compared; else NULL */
     int64_t since_wall_ns;        /* when the state began; survives a restart; 0: never ran */
     int64_t last_run_wall_ns;     /* end of the last run; 0 never */
     int64_t last_ok_wall_ns;      /* 0 never */
