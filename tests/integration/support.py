@@ -195,7 +195,7 @@ class Daemon:
             if self.process.poll() is not None:
                 raise AssertionError(f"the daemon ended with {self.process.returncode} while starting\n{self.log()}")
             try:
-                if self.get("/-/ready").status == 200:
+                if self.get("/-/healthy").status == 200:
                     return
             except OSError:
                 pass

@@ -121,7 +121,7 @@ class Programs(unittest.TestCase):
     def traced(self, repo, config, seconds, **options):
         strace = needs_tool("strace")
         trace = enter(self, Scratch())
-        prefix = (strace, "-f", "-qq", "-e", "trace=execve,execveat,clone,clone3,fork,vfork", "-e", "signal=none", "-o", trace.join("trace"))
+        prefix = (strace, "-f", "-qq", "-s", "4096", "-e", "trace=execve,execveat,clone,clone3,fork,vfork", "-e", "signal=none", "-o", trace.join("trace"))
         daemon = Daemon(config, root=repo.path, prefix=prefix, ready=False, **options)
         self.addCleanup(daemon.scratch.__exit__)
         try:
