@@ -24,6 +24,7 @@
 #include "runbook/check/outcome.h"
 #include "runbook/config/plan.h"
 #include "runbook/platform/platform.h"
+#include "runbook/source/pattern_scan.h"
 
 enum rb_exec_class { RB_EXEC_WORKER, RB_EXEC_EXCHANGE, RB_EXEC_CHILD, RB_EXEC_SCAN, RB_EXEC_PASSIVE, RB_EXEC_STREAM, RB_EXEC_COUNT };
 
@@ -203,6 +204,9 @@ struct rb_scan_request {
     bool tracked;               /* files in the git index */
     bool untracked;             /* files that git does not ignore */
     size_t max_file_bytes;      /* larger files are given with bytes == NULL and too_large */
+    /* Regular expressions to look for in every file of this request, PCRE2 within a line (source/pattern_scan.h). All jobs' patterns go into one pass. */
+    const struct rb_pattern *patterns;
+    size_t pattern_count;
 };
 struct rb_scan_file {
     const char *path;           /* relative to root */
@@ -213,6 +217,14 @@ struct rb_scan_file {
     int mode;                   /* st_mode */
     int64_t mtime_ns;
     const char *problem;        /* NULL, "deleted", "unreadable", "too_large", "not_regular", "changed_while_read", "outside" */
+    /* For requests with patterns: */
+    const char *text;           /* what the offsets of `hits` refer to: bytes without a byte-order mark, UTF-16 as UTF-8 */
+    size_t text_len;
+    bool binary;                /* has a NUL: not searched, or only up to it */
+    const struct rb_pattern_hit *hits; /* of this request's patterns (`pattern` indexes them), in the order of the text */
+    size_t hit_count;
+    size_t hits_dropped;        /* beyond the maximum: only counted */
+    size_t gave_up;             /* lines on which a pattern reached its limits */
 };
 struct rb_scan_summary { size_t files, bytes, deleted, unreadable; bool complete; const char *incomplete_why; };
 struct rb_scan_ops {
