@@ -1,26 +1,18 @@
 /* The due heap: one binary heap per execution class, ordered by due time, with each entry's place in it.
  *
- * Invariants: an entry is in its class's heap exactly while `state` is IDLE, so `heap_pos` is meaningful only then; `running` of a class
- * counts
- * its RUNNING entries; due times of periodic entries are `phase_ns` plus a whole number of intervals. Every operation is O(log n) in the
- * size of the class
- * plus O(number of classes), of which there are half a dozen.
+ * Invariants: an entry is in its class's heap exactly while `state` is IDLE, so `heap_pos` is meaningful only then; `running` of a class counts its RUNNING entries;
+ * due times of periodic entries are `phase_ns` plus a whole number of intervals. Every operation is O(log n) in the size of the class plus O(number of classes), of
+ * which there are half a dozen.
  *
- * Why a heap per class: spacing and the limit of running entries block a whole class at once, so the one candidate of a class is always
- * its top, and a class
- * that may not start anything is passed over without looking at its entries.
+ * Why a heap per class: spacing and the limit of running entries block a whole class at once, so the one candidate of a class is always its top, and a class that may
+ * not start anything is passed over without looking at its entries. Rounding due times up to a class's beat keeps their order, so the top stays the candidate.
  *
- * First runs: each entry gets a window in which it becomes due, min(interval / 2, 2 s), or longer when its class has so many entries that
- * their
- * spacing alone would take more than half of that. The window is cut into one slot per level of the dependency graph, so that what others
- * depend on
- * goes first; within its slot an entry stands at a hash of its name. An entry's window is never longer than that of what depends on it.
+ * First runs: each entry gets a window in which it becomes due, min(interval / 2, 2 s), or longer when its class has so many entries that their spacing alone would
+ * take more than half of that. The window is cut into one slot per level of the dependency graph, so that what others depend on goes first; within its slot an entry
+ * stands at a hash of its name. An entry's window is never longer than that of what depends on it.
  *
- * Next runs keep the phase: a host that slept for hours does one catch-up run per entry, spread as the class's spacing demands, and then
- * every
- * entry is back on its old, well-spread beat. The beat that would come within half an interval of the last start is left out, so that the
- * catch-up
- * run stays the only one. */
+ * Next runs keep the phase: a host that slept for hours does one catch-up run per entry, spread as the class's spacing demands, and then every entry is back on its
+ * old, well-spread beat. The beat that would come within half an interval of the last start is left out, so that the catch-up run stays the only one. */
 #include "runbook/check/sched.h"
 
 #include <assert.h>
@@ -48,6 +40,7 @@ struct class
 {
     int64_t spacing_ns;
     int64_t free_from_ns; /* earliest next start */
+    int64_t collect_ns;
     size_t max_running, running;
     size_t *heap; /* entry ids; its part of sched->slots */
     size_t heap_len;
@@ -228,6 +221,7 @@ struct rb_sched *rb_sched_new(const struct rb_sched_entry *entries, size_t count
         struct class *class = &sched->classes[i];
         class->spacing_ns = classes[i].spacing_ns;
         class->max_running = classes[i].max_running;
+        class->collect_ns = classes[i].collect_ns;
         class->free_from_ns = now_ns;
         class->heap = slot;
         slot += capacity[i];
@@ -258,7 +252,12 @@ static int64_t class_ready(const struct rb_sched *sched, const struct class *cla
     if (class->heap_len == 0 || (class->max_running && class->running >= class->max_running))
         return INT64_MAX;
     const struct entry *top = &sched->entries[class->heap[0]];
-    return top->urgent || top->due_ns > class->free_from_ns ? top->due_ns : class->free_from_ns;
+    if (top->urgent)
+        return top->due_ns;
+    int64_t due_ns = top->due_ns;
+    if (class->collect_ns > 0)
+        due_ns = (due_ns + class->collect_ns - 1) / class->collect_ns * class->collect_ns;
+    return due_ns > class->free_from_ns ? due_ns : class->free_from_ns;
 }
 
 int64_t rb_sched_next(const struct rb_sched *sched, int64_t now_ns)

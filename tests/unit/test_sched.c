@@ -131,6 +131,40 @@ START_TEST(spacing_and_limit_hold_a_class_but_not_its_neighbour)
 }
 END_TEST
 
+START_TEST(collected_entries_start_together_on_the_beat)
+{
+    struct rb_sched_class class = {.collect_ns = 100 * MS};
+    struct rb_sched_entry entries[50];
+    char names[50][8];
+    for (int i = 0; i < 50; i++) {
+        snprintf(names[i], sizeof names[i], "c%d", i);
+        entries[i] = (struct rb_sched_entry){.name = names[i], .every_ns = 2 * S};
+    }
+    struct rb_sched *sched = rb_sched_new(entries, 50, &class, 1, T0);
+    size_t id, wakes = 0, runs = 0;
+    int64_t now = T0, late;
+    while (runs < 50 && (now = rb_sched_next(sched, now)) < T0 + 2 * S) {
+        ck_assert_int_eq(now % (100 * MS), 0);
+        wakes++;
+        for (; rb_sched_pop(sched, now, &id, &late); runs++) {
+            ck_assert_int_ge(late, 0);
+            ck_assert_int_lt(late, 100 * MS);
+        }
+    }
+    ck_assert_uint_eq(runs, 50);
+    ck_assert_uint_le(wakes, 11); /* the first window is a second */
+    for (size_t i = 0; i < 50; i++)
+        rb_sched_done(sched, i, now);
+    int64_t odd = now + 7 * MS;
+    ck_assert_int_gt(rb_sched_next(sched, odd), odd);
+    ck_assert(rb_sched_bring_forward(sched, 3, odd));
+    ck_assert_int_eq(rb_sched_next(sched, odd), 0);
+    ck_assert(rb_sched_pop(sched, odd, &id, &late));
+    ck_assert_uint_eq(id, 3);
+    rb_sched_free(sched);
+}
+END_TEST
+
 START_TEST(bring_forward_passes_spacing_and_wakes_manual)
 {
     struct rb_sched_class class = {.spacing_ns = 10 * S, .max_running = 0};
@@ -232,6 +266,7 @@ int main(void)
     tcase_add_test(tcase, pop_runs_once_and_never_overlaps);
     tcase_add_test(tcase, beat_too_close_to_the_catch_up_run_is_left_out);
     tcase_add_test(tcase, spacing_and_limit_hold_a_class_but_not_its_neighbour);
+    tcase_add_test(tcase, collected_entries_start_together_on_the_beat);
     tcase_add_test(tcase, bring_forward_passes_spacing_and_wakes_manual);
     tcase_add_test(tcase, resume_keeps_the_beat_and_spreads_the_overdue);
     tcase_add_test(tcase, heap_agrees_with_a_linear_search);

@@ -4,7 +4,8 @@
  * next due time is its phase plus a whole number of intervals and at least half an interval after that run, so that a sleep of hours gives one run. First runs are
  * spread by a deterministic jitter (hash of the name) over min(interval / 2, 2 s), dependencies first; over longer only when the spacing of a class with many entries
  * demands it. Single-threaded.
- * Classes force spacing: two starts of one execution class are at least `spacing_ns` apart and at most `max_running` run at once. */
+ * Classes force spacing: two starts of one execution class are at least `spacing_ns` apart and at most `max_running` run at once. A class may collect: what becomes
+ * due within one beat of `collect_ns` starts together at its end, so that many short runs cost one wake-up; what was brought forward never waits for it. */
 #ifndef RUNBOOK_CHECK_SCHED_H
 #define RUNBOOK_CHECK_SCHED_H
 
@@ -19,6 +20,7 @@ struct rb_sched;
 struct rb_sched_class {
     int64_t spacing_ns;
     size_t max_running; /* 0: no limit */
+    int64_t collect_ns; /* 0: every entry starts at its own due time */
 };
 
 struct rb_sched_entry {
