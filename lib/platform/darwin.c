@@ -123,7 +123,7 @@ static int disk_info(struct rb_arena *arena, const char *path, struct rb_disk_in
 /* Available: free, inactive, speculative and purgeable pages, which is what the kernel can give without swapping. */
 static int memory_info(struct rb_memory_info *out, struct rb_error *err)
 {
-    vm_statistics64_data_t vm;
+    vm_statistics64_data_t vm = {0};
     mach_msg_type_number_t count = HOST_VM_INFO64_COUNT;
     mach_port_t host = mach_host_self();
     kern_return_t result = host_statistics64(host, HOST_VM_INFO64, (host_info64_t)&vm, &count);
@@ -184,7 +184,7 @@ static double seconds(struct timeval time)
 /* Private memory is the physical footprint: what Activity Monitor shows, and the nearest to private pages that macOS counts. */
 static int self_info(struct rb_self_info *out, struct rb_error *err)
 {
-    task_vm_info_data_t vm;
+    task_vm_info_data_t vm = {0};
     mach_msg_type_number_t count = TASK_VM_INFO_COUNT;
     kern_return_t result = task_info(mach_task_self(), TASK_VM_INFO, (task_info_t)&vm, &count);
     if (result != KERN_SUCCESS)

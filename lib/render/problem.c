@@ -67,7 +67,7 @@ static int deflate_all(const void *bytes, size_t len, int flush, struct rb_buf *
     unsigned char chunk[16384];
     stream.next_in = bytes;
     stream.avail_in = (uInt)len;
-    int state;
+    int state = Z_OK;
     do {
         stream.next_out = chunk;
         stream.avail_out = sizeof chunk;

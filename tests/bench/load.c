@@ -137,7 +137,8 @@ int main(int argc, char **argv)
     samples_ms = malloc(SAMPLES_MAX * sizeof *samples_ms);
     if (count < 1 || count > CONNECTIONS_MAX || !samples_ms)
         die("arguments");
-    request_len = (size_t)snprintf(request, sizeof request, "GET %.300s HTTP/1.1\r\nHost: localhost:%s\r\nAccept: text/plain\r\n\r\n", argv[2], argv[1]);
+    request_len = (size_t)snprintf(request, sizeof request, "GET %.300s HTTP/1.1\r\nHost: localhost:%s\r\nAccept: text/plain\r\n\r\n",
+                                   argv[2], argv[1]);
     for (int i = 0; i < count; i++) {
         connections[i].fd = open_connection((uint16_t)atoi(argv[1]));
         polled[i] = (struct pollfd){.fd = connections[i].fd, .events = POLLIN};
@@ -156,8 +157,8 @@ int main(int argc, char **argv)
     qsort(samples_ms, sample_count, sizeof *samples_ms, by_size);
     if (sample_count == 0)
         die("no answer");
-    printf("{\"requests\": %zu, \"per_second\": %.1f, \"page_bytes\": %.0f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f}\n", sample_count,
-           (double)sample_count / took, (double)bytes / (double)sample_count, (double)samples_ms[sample_count / 2],
+    printf("{\"requests\": %zu, \"per_second\": %.1f, \"page_bytes\": %.0f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f}\n",
+           sample_count, (double)sample_count / took, (double)bytes / (double)sample_count, (double)samples_ms[sample_count / 2],
            (double)samples_ms[sample_count * 99 / 100], (double)samples_ms[sample_count - 1]);
     free(samples_ms);
     return 0;

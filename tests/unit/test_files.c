@@ -6,10 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "runbook/source/files.h"
 #include "../support/check_main.h"
 #include "../support/program.h"
 #include "../support/scratch.h"
+#include "runbook/source/files.h"
 
 static struct rb_file_entry *list(const struct rb_file_request *request, struct rb_arena *arena, size_t *count)
 {

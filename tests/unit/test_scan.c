@@ -5,10 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "runbook/check/scan.h"
 #include "../support/check_main.h"
 #include "../support/program.h"
 #include "../support/scratch.h"
+#include "runbook/check/scan.h"
 
 /* A kind that writes down what it sees. */
 struct seen {

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define RB_NS_PER_S INT64_C(1000000000)
+#define RB_NS_PER_S  INT64_C(1000000000)
 #define RB_NS_PER_MS INT64_C(1000000)
 
 struct rb_clock {
@@ -17,9 +17,18 @@ struct rb_clock {
     void *ctx;
 };
 
-static inline int64_t rb_elapsed_ns(const struct rb_clock *clock) { return clock->elapsed_ns(clock->ctx); }
-static inline int64_t rb_awake_ns(const struct rb_clock *clock) { return clock->awake_ns(clock->ctx); }
-static inline int64_t rb_wall_ns(const struct rb_clock *clock) { return clock->wall_ns(clock->ctx); }
+static inline int64_t rb_elapsed_ns(const struct rb_clock *clock)
+{
+    return clock->elapsed_ns(clock->ctx);
+}
+static inline int64_t rb_awake_ns(const struct rb_clock *clock)
+{
+    return clock->awake_ns(clock->ctx);
+}
+static inline int64_t rb_wall_ns(const struct rb_clock *clock)
+{
+    return clock->wall_ns(clock->ctx);
+}
 
 /* A clock that moves only when told: for tests and simulation. Not thread-safe. */
 struct rb_fake_clock {

@@ -7,29 +7,29 @@
 
 #include <stdarg.h>
 
-#define RB_MUST_CHECK __attribute__((warn_unused_result))
+#define RB_MUST_CHECK                    __attribute__((warn_unused_result))
 #define RB_PRINTF(fmt_index, args_index) __attribute__((format(printf, fmt_index, args_index)))
-#define RB_UNUSED __attribute__((unused))
+#define RB_UNUSED                        __attribute__((unused))
 
 enum rb_code {
     RB_OK = 0,
-    RB_ENOMEM = -1,    /* an allocation failed */
-    RB_EINVAL = -2,    /* the caller's or the user's value does not fit */
-    RB_ESYS = -3,      /* a system call failed; saved_errno tells which way */
-    RB_ELIMIT = -4,    /* a stated maximum was reached */
-    RB_ENOTFOUND = -5, /* what was named does not exist */
-    RB_EPARSE = -6,    /* text is not of its format; the message has the place */
-    RB_EPERM = -7,     /* not allowed, by the system or by our own rule */
-    RB_EBUSY = -8,     /* somebody else holds it */
-    RB_ETIMEOUT = -9,  /* the deadline passed */
-    RB_ECONFIG = -10,  /* configuration errors; the diagnostics hold them all */
-    RB_ECORRUPT = -11, /* a stored file fails its checksum or format */
+    RB_ENOMEM = -1,       /* an allocation failed */
+    RB_EINVAL = -2,       /* the caller's or the user's value does not fit */
+    RB_ESYS = -3,         /* a system call failed; saved_errno tells which way */
+    RB_ELIMIT = -4,       /* a stated maximum was reached */
+    RB_ENOTFOUND = -5,    /* what was named does not exist */
+    RB_EPARSE = -6,       /* text is not of its format; the message has the place */
+    RB_EPERM = -7,        /* not allowed, by the system or by our own rule */
+    RB_EBUSY = -8,        /* somebody else holds it */
+    RB_ETIMEOUT = -9,     /* the deadline passed */
+    RB_ECONFIG = -10,     /* configuration errors; the diagnostics hold them all */
+    RB_ECORRUPT = -11,    /* a stored file fails its checksum or format */
     RB_EUNSUPPORTED = -12 /* this platform or version cannot do it */
 };
 
 struct rb_error {
-    int code;        /* enum rb_code */
-    int saved_errno; /* 0 when no system call was involved */
+    int code;          /* enum rb_code */
+    int saved_errno;   /* 0 when no system call was involved */
     char message[512]; /* one line, tells the operator what to do; always terminated */
 };
 

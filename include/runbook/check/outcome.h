@@ -18,14 +18,22 @@ const char *rb_result_name(enum rb_result result); /* "skip" "ok" "warn" "unknow
 
 /* Whether what a check watches is there. Set by kinds whose schema is presence_aware; state/store applies `presence:`. */
 enum rb_sighting {
-    RB_SIGHTING_NONE,      /* the kind does not tell */
-    RB_SIGHTING_PRESENT,   /* it is there, healthy or not */
-    RB_SIGHTING_GONE,      /* it is not there; nobody knows why */
-    RB_SIGHTING_ENDED      /* it is not there and ended cleanly: exit 0, stopped by its operator, project removed */
+    RB_SIGHTING_NONE,    /* the kind does not tell */
+    RB_SIGHTING_PRESENT, /* it is there, healthy or not */
+    RB_SIGHTING_GONE,    /* it is not there; nobody knows why */
+    RB_SIGHTING_ENDED    /* it is not there and ended cleanly: exit 0, stopped by its operator, project removed */
 };
 
-enum { RB_OUTCOME_MAX_VALUES = 512, RB_OUTCOME_MAX_LABELS = 32, RB_OUTCOME_MAX_PERFDATA = 64, RB_OUTCOME_MAX_EVIDENCE = 64, RB_OUTCOME_MAX_HINTS = 16,
-       RB_OUTCOME_MAX_FACTS = 256, RB_OUTCOME_MAX_TEXT = 2048, RB_OUTCOME_MAX_LAST_WORDS = 20 };
+enum {
+    RB_OUTCOME_MAX_VALUES = 512,
+    RB_OUTCOME_MAX_LABELS = 32,
+    RB_OUTCOME_MAX_PERFDATA = 64,
+    RB_OUTCOME_MAX_EVIDENCE = 64,
+    RB_OUTCOME_MAX_HINTS = 16,
+    RB_OUTCOME_MAX_FACTS = 256,
+    RB_OUTCOME_MAX_TEXT = 2048,
+    RB_OUTCOME_MAX_LAST_WORDS = 20
+};
 
 struct rb_value {
     const char *name;  /* a name of the kind's value table; for perfdata the unit suffix ("seconds", "bytes", "ratio", …) */
@@ -46,7 +54,7 @@ struct rb_outcome {
     const char *reason;  /* of the kind's closed set, or a common one (kind.h); "none" when ok */
     const char *message; /* one line, never NULL after rb_outcome_init */
     enum rb_sighting sighting;
-    bool final;          /* EXCHANGE kinds with a worker part: the worker part decided, no exchange follows */
+    bool final; /* EXCHANGE kinds with a worker part: the worker part decided, no exchange follows */
     struct rb_value *values;
     size_t value_count;
     const char **evidence;
@@ -83,6 +91,7 @@ struct rb_buf;
 int rb_outcome_to_json(const struct rb_outcome *outcome, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
 struct rb_kind;
 /* Fills `out`, which rb_outcome_init has prepared. RB_EPARSE when the text is no outcome of this kind: `out` is then as initialised. */
-int rb_outcome_from_json(const char *text, size_t len, const struct rb_kind *kind, struct rb_outcome *out, struct rb_error *err) RB_MUST_CHECK;
+int rb_outcome_from_json(const char *text, size_t len, const struct rb_kind *kind, struct rb_outcome *out,
+                         struct rb_error *err) RB_MUST_CHECK;
 
 #endif

@@ -24,15 +24,16 @@ struct rb_sched_class {
 };
 
 struct rb_sched_entry {
-    const char *name;    /* for the jitter; borrowed during the call */
-    int64_t every_ns;    /* 0: manual */
+    const char *name; /* for the jitter; borrowed during the call */
+    int64_t every_ns; /* 0: manual */
     unsigned class_id;
     const size_t *depends_on; /* entries that should complete first at start-up; borrowed during the call */
     size_t depends_on_count;
 };
 
 /* `count` entries with ids 0 … count-1, all due for their first run from `now_ns` on. NULL when memory is out. */
-struct rb_sched *rb_sched_new(const struct rb_sched_entry *entries, size_t count, const struct rb_sched_class *classes, size_t class_count, int64_t now_ns);
+struct rb_sched *rb_sched_new(const struct rb_sched_entry *entries, size_t count, const struct rb_sched_class *classes, size_t class_count,
+                              int64_t now_ns);
 void rb_sched_free(struct rb_sched *sched);
 
 /* When to call rb_sched_pop again: 0 = now, INT64_MAX = nothing waits. Absolute elapsed time. */

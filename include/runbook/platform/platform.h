@@ -76,13 +76,15 @@ struct rb_platform {
     const char *name;
     const struct rb_clock *clock;
     int (*os_info)(struct rb_arena *arena, struct rb_os_info *out, struct rb_error *err);
-    int (*disk_info)(struct rb_arena *arena, const char *path, struct rb_disk_info *out, struct rb_error *err); /* may block: workers only */
+    int (*disk_info)(struct rb_arena *arena, const char *path, struct rb_disk_info *out,
+                     struct rb_error *err); /* may block: workers only */
     int (*memory_info)(struct rb_memory_info *out, struct rb_error *err);
     int (*load_info)(struct rb_load_info *out, struct rb_error *err);
     int (*self_info)(struct rb_self_info *out, struct rb_error *err);
     /* TCP listeners, v4 and v6. `port` 0: all, at most 4,096. One netlink sock_diag dump on Linux, libproc on macOS. `with_owner` costs a walk
      * of /proc (Linux). */
-    int (*listeners)(struct rb_arena *arena, uint16_t port, bool with_owner, struct rb_listener **out, size_t *out_count, struct rb_error *err);
+    int (*listeners)(struct rb_arena *arena, uint16_t port, bool with_owner, struct rb_listener **out, size_t *out_count,
+                     struct rb_error *err);
     /* Every process, at most 65,536; argv and cwd where readable. */
     int (*processes)(struct rb_arena *arena, struct rb_process **out, size_t *out_count, struct rb_error *err);
     /* Environment of a process as of its start: NULL-terminated "K=V", at most 4,096 entries, 2 MiB. RB_EPERM when not ours to read. */

@@ -9,13 +9,20 @@
 #define RB_RENDER_MAX (64u << 20) /* bytes of one body */
 
 /* Counters that the HTTP thread keeps itself. */
-struct rb_server_stats { uint64_t requests_by_class[6]; uint64_t refused, timeouts, shed; size_t connections, connections_max; uint64_t bytes_sent; };
+struct rb_server_stats {
+    uint64_t requests_by_class[6];
+    uint64_t refused, timeouts, shed;
+    size_t connections, connections_max;
+    uint64_t bytes_sent;
+};
 
 enum rb_metrics_format { RB_METRICS_TEXT, RB_METRICS_OPENMETRICS };
 /* Prometheus text 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/) or OpenMetrics 1.0.0. Families contiguous, HELP and TYPE once. */
-int rb_render_metrics(const struct rb_view *view, const struct rb_server_stats *server, enum rb_metrics_format format, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
+int rb_render_metrics(const struct rb_view *view, const struct rb_server_stats *server, enum rb_metrics_format format, struct rb_buf *out,
+                      struct rb_error *err) RB_MUST_CHECK;
 /* The same in two parts, for a server that keeps bodies: everything but the age of the snapshot, and the end with that age (and `# EOF`), made when it is served. */
-int rb_render_metrics_body(const struct rb_view *view, const struct rb_server_stats *server, enum rb_metrics_format format, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
+int rb_render_metrics_body(const struct rb_view *view, const struct rb_server_stats *server, enum rb_metrics_format format,
+                           struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
 void rb_render_metrics_tail(const struct rb_view *view, enum rb_metrics_format format, struct rb_buf *out);
 /* gzip (RFC 1952). */
 int rb_render_gzip(const void *bytes, size_t len, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
@@ -29,18 +36,27 @@ const char *rb_render_html_style(void);
 
 /* SPEC 9 shape of /status, and its form for people. */
 int rb_render_status_json(const struct rb_view *view, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
-struct rb_text_style { bool colour; size_t columns; enum rb_language language; };
-int rb_render_status_text(const struct rb_view *view, const struct rb_text_style *style, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
+struct rb_text_style {
+    bool colour;
+    size_t columns;
+    enum rb_language language;
+};
+int rb_render_status_text(const struct rb_view *view, const struct rb_text_style *style, struct rb_buf *out,
+                          struct rb_error *err) RB_MUST_CHECK;
 /* One check, as in the checks array of /status. RB_ENOTFOUND for an unknown index. */
 int rb_render_check_json(const struct rb_view *view, size_t index, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
 /* `check`: {summary, safety, checks} of the chosen indexes (NULL: all); text table, JUnit XML, SARIF 2.1.0, Nagios line. */
 enum rb_check_format { RB_CHECK_TEXT, RB_CHECK_JSON, RB_CHECK_JUNIT, RB_CHECK_SARIF, RB_CHECK_NAGIOS };
-int rb_render_check_report(const struct rb_view *view, const bool *chosen, enum rb_check_format format, const struct rb_text_style *style, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
+int rb_render_check_report(const struct rb_view *view, const bool *chosen, enum rb_check_format format, const struct rb_text_style *style,
+                           struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
 
 /* SPEC 8. Text: at most 60 lines and 100 columns. */
-int rb_render_triage_json(const struct rb_view *view, const struct rb_diagnosis *diagnosis, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
-int rb_render_triage_text(const struct rb_view *view, const struct rb_diagnosis *diagnosis, const struct rb_text_style *style, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
-int rb_render_triage_html(const struct rb_view *view, const struct rb_diagnosis *diagnosis, enum rb_language language, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
+int rb_render_triage_json(const struct rb_view *view, const struct rb_diagnosis *diagnosis, struct rb_buf *out,
+                          struct rb_error *err) RB_MUST_CHECK;
+int rb_render_triage_text(const struct rb_view *view, const struct rb_diagnosis *diagnosis, const struct rb_text_style *style,
+                          struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
+int rb_render_triage_html(const struct rb_view *view, const struct rb_diagnosis *diagnosis, enum rb_language language, struct rb_buf *out,
+                          struct rb_error *err) RB_MUST_CHECK;
 
 /* The page at /: self-contained HTML without script from elsewhere, refreshes itself. */
 int rb_render_page_html(const struct rb_view *view, enum rb_language language, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;

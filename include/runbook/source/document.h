@@ -37,15 +37,15 @@ struct rb_doc_node {
     double number;
     const char *string; /* STRING and DATETIME (RFC 3339 as written); terminated, `string_len` bytes, may hold NUL */
     size_t string_len;
-    const char **keys;  /* TABLE, in file order; terminated */
-    size_t *key_lens;   /* TABLE: a key may hold NUL */
+    const char **keys; /* TABLE, in file order; terminated */
+    size_t *key_lens;  /* TABLE: a key may hold NUL */
     struct rb_doc_node **items;
     size_t count;
 };
 
 struct rb_doc_options {
-    bool lenient_json;   /* accept comments and trailing commas; `*out_lenient` tells that it was needed */
-    bool tree;           /* build the tree; false: only check */
+    bool lenient_json; /* accept comments and trailing commas; `*out_lenient` tells that it was needed */
+    bool tree;         /* build the tree; false: only check */
 };
 
 /* Parses `bytes`. Returns 0 (the document is valid; *out_root set when options->tree; a YAML stream of several documents gives a LIST with a node each), RB_EPARSE with

@@ -15,8 +15,8 @@
 struct rb_file_entry {
     const char *path; /* relative to root, '/' */
     bool tracked;
-    unsigned mode;    /* of the index for tracked files, else st_mode */
-    unsigned char blob[20]; /* of the index; zero when untracked */
+    unsigned mode;                      /* of the index for tracked files, else st_mode */
+    unsigned char blob[20];             /* of the index; zero when untracked */
     int64_t index_mtime_ns, index_size; /* stat data of the index; 0 when untracked */
     bool conflicted;
 };
@@ -24,31 +24,33 @@ struct rb_file_request {
     const char *root;
     struct rb_strings include, exclude; /* globs */
     bool tracked, untracked;
-    size_t max_entries;                 /* 0: 200,000 */
-    const atomic_bool *cancelled;       /* may be NULL; ends the walk early with RB_ETIMEOUT */
-    bool *out_outside_git;              /* may be NULL: set to whether there is no repository */
-    bool no_git;                        /* do not look for a repository: every file counts as untracked */
-    size_t *out_unreachable;            /* may be NULL: folders that could not be read or whose path is above 4,000 bytes */
+    size_t max_entries;           /* 0: 200,000 */
+    const atomic_bool *cancelled; /* may be NULL; ends the walk early with RB_ETIMEOUT */
+    bool *out_outside_git;        /* may be NULL: set to whether there is no repository */
+    bool no_git;                  /* do not look for a repository: every file counts as untracked */
+    size_t *out_unreachable;      /* may be NULL: folders that could not be read or whose path is above 4,000 bytes */
 };
 /* Sorted by path, without duplicates. RB_ELIMIT when there are more. Outside a git repository every file counts as untracked and .git-like folders are left out. Any thread. */
-int rb_files_list(const struct rb_file_request *request, struct rb_arena *arena, struct rb_file_entry **out, size_t *out_count, struct rb_error *err) RB_MUST_CHECK;
+int rb_files_list(const struct rb_file_request *request, struct rb_arena *arena, struct rb_file_entry **out, size_t *out_count,
+                  struct rb_error *err) RB_MUST_CHECK;
 
 /* What a pattern names on disk, git or not: files, folders, links, dot files. For the `path` kind. */
 struct rb_found {
-    const char *path;        /* as the pattern writes it: relative to root, or absolute */
-    unsigned mode, uid;      /* st_mode, st_uid: of a link's target when that lies inside the root (or the pattern is absolute), else of the link */
+    const char *path; /* as the pattern writes it: relative to root, or absolute */
+    unsigned mode,
+        uid; /* st_mode, st_uid: of a link's target when that lies inside the root (or the pattern is absolute), else of the link */
     int64_t size_bytes, mtime_wall_ns;
     bool symlink, dangling;
 };
 struct rb_found_list {
-    struct rb_found *items;  /* sorted by path */
+    struct rb_found *items; /* sorted by path */
     size_t count;
-    size_t unreachable;      /* folders that could not be read */
+    size_t unreachable; /* folders that could not be read */
 };
 /* Expands a literal path or a glob; relative ones below `root` (never out of it through a symlink), absolute and ~ ones anywhere. A glob never enters a symlinked folder.
  * At most `max` matches and 1 million names: RB_ELIMIT. Nothing found is no error. Workers only. */
-int rb_files_expand(const char *root, const char *pattern, size_t max, const atomic_bool *cancelled, struct rb_arena *arena, struct rb_found_list *out,
-                    struct rb_error *err) RB_MUST_CHECK;
+int rb_files_expand(const char *root, const char *pattern, size_t max, const atomic_bool *cancelled, struct rb_arena *arena,
+                    struct rb_found_list *out, struct rb_error *err) RB_MUST_CHECK;
 
 /* Access to files below a folder that never follows a symlink, neither the last nor one on the way. Keeps the last parent folder open: cheap for sorted paths.
  * One owner at a time. */

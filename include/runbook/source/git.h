@@ -11,18 +11,26 @@
 #include "runbook/base/strings.h"
 
 struct rb_git_head {
-    char commit[41];      /* hex; "" before the first commit */
-    const char *branch;   /* NULL when detached */
+    char commit[41];    /* hex; "" before the first commit */
+    const char *branch; /* NULL when detached */
     bool detached, unborn;
-    const char *subject;  /* first line of the commit message (hostile text) */
+    const char *subject; /* first line of the commit message (hostile text) */
     int64_t commit_wall_ns;
 };
-struct rb_git_status { size_t staged, modified, untracked, conflicted, deleted; struct rb_strings samples; /* at most 10 paths */ };
-struct rb_git_tracking { bool has_upstream; const char *upstream; size_t ahead, behind; bool counted; };
+struct rb_git_status {
+    size_t staged, modified, untracked, conflicted, deleted;
+    struct rb_strings samples; /* at most 10 paths */
+};
+struct rb_git_tracking {
+    bool has_upstream;
+    const char *upstream;
+    size_t ahead, behind;
+    bool counted;
+};
 struct rb_git_state {
-    const char *operation;      /* NULL, "merge", "rebase", "cherry-pick", "revert", "bisect", "am" */
+    const char *operation; /* NULL, "merge", "rebase", "cherry-pick", "revert", "bisect", "am" */
     bool shallow, bare;
-    const char *lock_path;      /* an index.lock or HEAD.lock that stands, or NULL */
+    const char *lock_path; /* an index.lock or HEAD.lock that stands, or NULL */
     int64_t lock_mtime_wall_ns;
     int64_t fetch_head_mtime_wall_ns; /* 0: never fetched */
     int64_t clone_mtime_wall_ns;      /* of refs/remotes/origin/HEAD, which a clone writes; 0: none */
@@ -36,7 +44,8 @@ const char *rb_git_workdir(const struct rb_git *git); /* NULL when bare */
 const char *rb_git_dir(const struct rb_git *git);
 int rb_git_head(struct rb_git *git, struct rb_arena *arena, struct rb_git_head *out, struct rb_error *err) RB_MUST_CHECK;
 /* Work tree against index against HEAD by lstat and, where stat data differ, by content; `cancelled` ends it early with RB_ETIMEOUT. */
-int rb_git_status(struct rb_git *git, bool untracked, const atomic_bool *cancelled, struct rb_arena *arena, struct rb_git_status *out, struct rb_error *err) RB_MUST_CHECK;
+int rb_git_status(struct rb_git *git, bool untracked, const atomic_bool *cancelled, struct rb_arena *arena, struct rb_git_status *out,
+                  struct rb_error *err) RB_MUST_CHECK;
 int rb_git_tracking(struct rb_git *git, struct rb_arena *arena, struct rb_git_tracking *out, struct rb_error *err) RB_MUST_CHECK;
 int rb_git_state(struct rb_git *git, struct rb_arena *arena, struct rb_git_state *out, struct rb_error *err) RB_MUST_CHECK;
 int rb_git_has_tag(struct rb_git *git, const char *tag, bool *out, struct rb_error *err) RB_MUST_CHECK;

@@ -43,14 +43,15 @@ struct rb_pattern_result {
     const struct rb_pattern_misses *misses; /* one per pattern */
     const char *text;                       /* what the offsets refer to: the bytes given, or UTF-16 turned into UTF-8 */
     size_t len;
-    bool binary;                            /* holds a NUL: only what lies before the line of the NUL was searched, nothing if it is in the first 64 KiB */
+    bool binary; /* holds a NUL: only what lies before the line of the NUL was searched, nothing if it is in the first 64 KiB */
 };
 
 struct rb_pattern_set;     /* immutable: any number of scanners at a time */
 struct rb_pattern_scanner; /* one owner at a time */
 
 /* Compiles. The regexes must outlive the set. RB_EINVAL when one is no PCRE2 expression (`out_bad` gets its index), RB_ELIMIT, RB_ENOMEM, RB_EUNSUPPORTED (processor). */
-int rb_pattern_set_new(const struct rb_pattern *patterns, size_t count, struct rb_pattern_set **out, size_t *out_bad, struct rb_error *err) RB_MUST_CHECK;
+int rb_pattern_set_new(const struct rb_pattern *patterns, size_t count, struct rb_pattern_set **out, size_t *out_bad,
+                       struct rb_error *err) RB_MUST_CHECK;
 void rb_pattern_set_free(struct rb_pattern_set *set);
 int rb_pattern_scanner_new(const struct rb_pattern_set *set, struct rb_pattern_scanner **out, struct rb_error *err) RB_MUST_CHECK;
 void rb_pattern_scanner_free(struct rb_pattern_scanner *scanner);

@@ -16,7 +16,8 @@ int rb_state_lock(const char *dir, int *out_fd, struct rb_error *err) RB_MUST_CH
 /* Write to a temporary file in the same folder, fsync, rename, fsync the folder (POSIX rename is atomic). Mode 0600 unless given. Blocks: not on the loop. */
 int rb_file_replace(const char *dir, const char *name, const void *bytes, size_t len, mode_t mode, struct rb_error *err) RB_MUST_CHECK;
 /* Renames a damaged file to <name>.damaged-<UTC stamp> and keeps it; `out_name` gets the new name. */
-int rb_file_set_aside(const char *dir, const char *name, int64_t wall_ns, char *out_name, size_t out_size, struct rb_error *err) RB_MUST_CHECK;
+int rb_file_set_aside(const char *dir, const char *name, int64_t wall_ns, char *out_name, size_t out_size,
+                      struct rb_error *err) RB_MUST_CHECK;
 /* The bearer token: 32 random bytes as hex in <dir>/token, mode 0600; made when absent; a file with other modes or owner is refused. */
 int rb_token_load(const char *dir, bool create, char *out, size_t out_size, struct rb_error *err) RB_MUST_CHECK;
 

@@ -17,8 +17,22 @@
 
 #define RB_TIMELINE_MAX 1024u
 
-enum rb_event_kind { RB_EVENT_KIND_STATE, RB_EVENT_KIND_HEAD, RB_EVENT_KIND_RELOAD, RB_EVENT_KIND_SLEEP, RB_EVENT_KIND_START, RB_EVENT_KIND_STOP, RB_EVENT_KIND_CLOCK_STEP,
-                     RB_EVENT_KIND_NOTE, RB_EVENT_KIND_DRIFT, RB_EVENT_KIND_CONTAINER, RB_EVENT_KIND_ALERT, RB_EVENT_KIND_SAFETY, RB_EVENT_KIND_GAP, RB_EVENT_KIND_COUNT };
+enum rb_event_kind {
+    RB_EVENT_KIND_STATE,
+    RB_EVENT_KIND_HEAD,
+    RB_EVENT_KIND_RELOAD,
+    RB_EVENT_KIND_SLEEP,
+    RB_EVENT_KIND_START,
+    RB_EVENT_KIND_STOP,
+    RB_EVENT_KIND_CLOCK_STEP,
+    RB_EVENT_KIND_NOTE,
+    RB_EVENT_KIND_DRIFT,
+    RB_EVENT_KIND_CONTAINER,
+    RB_EVENT_KIND_ALERT,
+    RB_EVENT_KIND_SAFETY,
+    RB_EVENT_KIND_GAP,
+    RB_EVENT_KIND_COUNT
+};
 const char *rb_event_kind_name(enum rb_event_kind kind); /* "state", "head" … */
 
 struct rb_event_entry {
@@ -26,28 +40,36 @@ struct rb_event_entry {
     uint64_t seq;
     int64_t wall_ns, elapsed_ns;
     enum rb_event_kind kind;
-    const char *check;   /* or NULL */
+    const char *check;     /* or NULL */
     const char *from, *to; /* states, commits …; or NULL */
-    const char *text;    /* one line for people; already redacted */
+    const char *text;      /* one line for people; already redacted */
 };
 struct rb_event_entry *rb_event_entry_ref(struct rb_event_entry *entry);
 void rb_event_entry_unref(struct rb_event_entry *entry);
 
 struct rb_journal;
-struct rb_journal_report { size_t events, damaged, torn; unsigned first_damaged_line; };
+struct rb_journal_report {
+    size_t events, damaged, torn;
+    unsigned first_damaged_line;
+};
 /* Opens or creates <dir>/journal; reads the newest events into the ring. `read_only`: nothing is created or cut. */
-int rb_journal_open(const char *dir, const struct rb_clock *clock, bool read_only, struct rb_journal **out, struct rb_journal_report *report, struct rb_error *err) RB_MUST_CHECK;
+int rb_journal_open(const char *dir, const struct rb_clock *clock, bool read_only, struct rb_journal **out,
+                    struct rb_journal_report *report, struct rb_error *err) RB_MUST_CHECK;
 /* A journal without a folder (tests, --no-state): only the ring. NULL when memory is out. */
 struct rb_journal *rb_journal_new_memory(const struct rb_clock *clock);
 void rb_journal_free(struct rb_journal *journal); /* flush first */
 
-struct rb_journal_event { enum rb_event_kind kind; const char *check, *from, *to, *text; };
+struct rb_journal_event {
+    enum rb_event_kind kind;
+    const char *check, *from, *to, *text;
+};
 /* Queues one event; text is redacted here. Loop thread. */
 void rb_journal_append(struct rb_journal *journal, const struct rb_journal_event *event);
 bool rb_journal_dirty(const struct rb_journal *journal);
 /* Takes what is queued (loop thread) … */
 struct rb_journal_batch;
-struct rb_journal_batch *rb_journal_take(struct rb_journal *journal); /* NULL when nothing is queued, or while a batch is on its way: order is kept */
+struct rb_journal_batch *
+rb_journal_take(struct rb_journal *journal); /* NULL when nothing is queued, or while a batch is on its way: order is kept */
 /* … writes and syncs it (any one thread; rotates at 4 MiB keeping one old file) … */
 void rb_journal_write(struct rb_journal_batch *batch);
 /* … and reports back (loop thread); frees the batch. A failed write is kept and tried again with the next one, within the bound. */

@@ -25,7 +25,7 @@ bool rb_store_tick(struct rb_store *store);
 /* The host slept: everything automatic is stale until its catch-up run; one timeline entry "host slept 7 h". Results that came
  * after the waking stand. A bad result of a run that spanned the sleep does not end the staleness (the sleep may be what broke it); a good one does. */
 void rb_store_slept(struct rb_store *store, int64_t slept_ns);
-bool rb_store_all_ran(const struct rb_store *store); /* every automatic check completed once */
+bool rb_store_all_ran(const struct rb_store *store);         /* every automatic check completed once */
 void *rb_store_memory(struct rb_store *store, size_t index); /* the kind's memory for this check (kind.h); NULL when it has none */
 /* Elapsed time of the last start, INT64_MIN when never: for rb_sched_resume. */
 int64_t rb_store_last_start(const struct rb_store *store, size_t index);
