@@ -151,7 +151,8 @@ static void release_hop(struct rb_http_transfer *transfer)
     if (transfer->in_multi)
         curl_multi_remove_handle(http->multi, transfer->easy);
     transfer->in_multi = false;
-    if (transfer->easy && http->idle_count < RB_HTTP_MAX_IDLE) {
+    /* A failed hop leaves its system error in the handle, where curl_easy_reset does not clear it and the next failure would show it as its own. */
+    if (transfer->easy && transfer->response.failure == RB_NET_OK && http->idle_count < RB_HTTP_MAX_IDLE) {
         curl_easy_reset(transfer->easy);
         http->idle[http->idle_count++] = transfer->easy;
     } else if (transfer->easy) {

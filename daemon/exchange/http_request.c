@@ -490,6 +490,7 @@ static enum rb_net_failure failure_of(const struct rb_http_transfer *transfer, C
     case CURLE_PEER_FAILED_VERIFICATION:
         return failure_of_tls(transfer, code, number);
     case CURLE_GOT_NOTHING:
+        return RB_NET_CLOSED;
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
         return number == ECONNRESET || number == EPIPE ? RB_NET_RESET : RB_NET_CLOSED;

@@ -60,6 +60,31 @@ def status_page(conn):
     answer(conn, path[1:] + " Whatever", b"body of " + path.encode())
 
 
+METRICS = b"""# HELP peaktrade_ai_runs_total Runs.
+# TYPE peaktrade_ai_runs_total counter
+peaktrade_ai_runs_total{layer="L1"} 3
+# TYPE shadow_mvs_up gauge
+shadow_mvs_up 1
+"""
+
+
+def metrics(conn):
+    read_request(conn)
+    answer(conn, "200 OK", METRICS, ["Content-Type: text/plain; version=0.0.4"])
+
+
+def metrics_error(conn):
+    """A proxy's error page that names the metric, with the wrong status."""
+    read_request(conn)
+    answer(conn, "200 OK", b"<html><body>upstream of peaktrade_ai_runs_total 502</body></html>")
+
+
+def lags(conn):
+    read_request(conn)
+    time.sleep(0.1)
+    answer(conn, "200 OK", b"late")
+
+
 def redirect(conn):
     """/CODE/URL leads to URL; /loop leads to itself."""
     path = read_request(conn).split(b" ")[1].decode()
@@ -211,7 +236,7 @@ def unix_server(name, handler):
 
 
 def main():
-    for handler in (ok, echo, status_page, redirect, closes, resets, hangs, drips, many_headers, long_header, big_body, truncated, chunk_cut, garbage, mail, flood, silent):
+    for handler in (ok, echo, status_page, metrics, metrics_error, lags, redirect, closes, resets, hangs, drips, many_headers, long_header, big_body, truncated, chunk_cut, garbage, mail, flood, silent):
         listener = listen()
         serve(listener, handler)
         announce(handler.__name__, listener)

@@ -385,6 +385,18 @@ START_TEST(values_tell_phases_and_certificate)
 }
 END_TEST
 
+START_TEST(a_failure_leaves_nothing_for_the_next_one)
+{
+    /* One after the other, so that the second gets what the first used. */
+    struct probe *reset = start("{kind: http, url: 'http://127.0.0.1:@resets/'}");
+    run_all();
+    struct probe *closed = start("{kind: http, url: 'http://127.0.0.1:@closes/'}");
+    run_all();
+    ck_assert_str_eq(reset->run.outcome.reason, "reset");
+    ck_assert_str_eq(closed->run.outcome.reason, "closed");
+}
+END_TEST
+
 START_TEST(a_changed_ca_file_is_read_again)
 {
     char bundle[128], good[128], text[256];
@@ -428,6 +440,7 @@ static Suite *suite(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, every_fault_has_its_reason);
     tcase_add_test(tc, values_tell_phases_and_certificate);
+    tcase_add_test(tc, a_failure_leaves_nothing_for_the_next_one);
     tcase_add_test(tc, a_changed_ca_file_is_read_again);
     tcase_add_test(tc, stopping_cancels_what_runs);
     suite_add_tcase(s, tc);
