@@ -71,9 +71,11 @@ static bool overdue(const struct rb_record *record, int64_t now_ns)
 enum rb_state rb_view_state(const struct rb_view *view, size_t index)
 {
     const struct rb_record *record = view->snapshot->records[index];
+    if (view->stuck)
+        return RB_STATE_STALE; /* pending too: that its first run is on the way is no longer known */
     if (record->state == RB_STATE_PENDING)
         return RB_STATE_PENDING;
-    return view->stuck || overdue(record, view->elapsed_ns) ? RB_STATE_STALE : record->state;
+    return overdue(record, view->elapsed_ns) ? RB_STATE_STALE : record->state;
 }
 
 const char *rb_view_reason(const struct rb_view *view, size_t index)

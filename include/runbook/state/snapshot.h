@@ -75,7 +75,7 @@ struct rb_view {
     bool stuck; /* the loop has not published for longer than RB_SNAPSHOT_STUCK_NS */
 };
 struct rb_view rb_view_of(const struct rb_snapshot *snapshot, const struct rb_clock *clock);
-/* State of a check as seen: `stale` for everything but pending and manual-never-run when the view is stuck; also recomputed against the reader's clock. */
+/* State of a check as seen: `stale` for every check when the view is stuck; also recomputed against the reader's clock. */
 enum rb_state rb_view_state(const struct rb_view *view, size_t index);
 const char *rb_view_reason(const struct rb_view *view, size_t index); /* "stale" when rb_view_state says so and the record does not */
 enum rb_safety rb_view_safety(const struct rb_view *view);
