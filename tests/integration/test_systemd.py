@@ -59,7 +59,7 @@ class Systemd(unittest.TestCase):
 
     def test_verify_is_silent(self):
         for args in (["/etc/systemd/system/runbookd.service"], ["--user", "/etc/systemd/user/runbookd.service"]):
-            done = self.booted.run("env", "HOME=/root", "XDG_RUNTIME_DIR=/run", "systemd-analyze", "verify", "--recursive-errors=yes", "--man=no", *args)
+            done = self.booted.run("env", "HOME=/root", "XDG_RUNTIME_DIR=/run", "systemd-analyze", "verify", "--recursive-errors=yes", *args)
             self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""), args)
 
     def test_starts_and_is_ready_when_it_serves(self):
