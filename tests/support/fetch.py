@@ -27,6 +27,7 @@ PROGRAMS = {
     "node_exporter": ("prometheus-node-exporter", "usr/bin/prometheus-node-exporter"),
     "dockerd": ("docker.io", "usr/sbin/dockerd"),
     "systemd-nspawn": ("systemd-container", "usr/bin/systemd-nspawn"),
+    "check_dummy": ("monitoring-plugins-basic", "usr/lib/nagios/plugins/check_dummy"),
     "strace": ("strace", "usr/bin/strace"),
 }
 _reasons = {}
