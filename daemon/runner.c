@@ -192,6 +192,7 @@ static struct rb_run *run_new(struct rb_runner *runner, size_t index)
                                      .clock = runner->clock,
                                      .deadline_ns = run->deadline_ns,
                                      .cancelled = &run->cancelled,
+                                     .by_hand = !runner->automatic,
                                      .arena = arena};
     if (run->kind->memory_size > 0) {
         run->ctx.memory = rb_arena_alloc(arena, run->kind->memory_size);

@@ -59,6 +59,7 @@ struct rb_check_ctx {
     const atomic_bool *cancelled;
     struct rb_arena *arena;   /* the run's */
     void *memory;
+    bool by_hand;             /* a command that a person called runs it (`check`, `triage`): this process's environment is theirs */
     void *state;              /* EXCHANGE kinds with a worker part: the exchange's state, zeroed in the run's arena, shared by both parts; else NULL */
 };
 
