@@ -63,6 +63,15 @@ def needs_tool(name):
     return path
 
 
+def test_program(name):
+    """A helper program that meson builds (tests/unit/NAME): beside the binary, else in build-test; skips the test where neither has it."""
+    for build in (os.path.dirname(os.path.realpath(BINARY)), os.path.join(TOP, "build-test")):
+        path = os.path.join(build, "tests", "unit", name)
+        if os.access(path, os.X_OK):
+            return path
+    raise unittest.SkipTest(f"{name} is not built: meson setup build-test && ninja -C build-test tests/unit/{name}")
+
+
 def enter(test, helper):
     """Enters a helper for the time of one test."""
     value = helper.__enter__()

@@ -18,7 +18,7 @@ class FirstRun(unittest.TestCase):
         out = until(lambda: daemon.stdout() if "curl" in daemon.stdout() else None, 8, what="the banner")
         self.assertIn(f"127.0.0.1:{daemon.port}", out)
         self.assertRegex(out, r"\d+ checks? from discovery")
-        self.assertRegex(out, rf"curl -s (http://)?127\.0\.0\.1:{daemon.port}/triage")
+        self.assertRegex(out, rf"curl -s (http://)?(127\.0\.0\.1|localhost):{daemon.port}/triage")
         self.assertRegex(out, r"\d+ ok")
         # The printed line works as it stands.
         if subprocess.run(["which", "curl"], capture_output=True, check=False).returncode == 0:

@@ -7,7 +7,7 @@ import threading
 import time
 import unittest
 
-from support import BINARY, TOP, Daemon, Scratch, enter, until
+from support import TOP, Daemon, Scratch, enter, test_program, until
 
 ALONE = True
 TIMEOUT = 240
@@ -79,9 +79,7 @@ class FaultServer:
     """tests/support/fault_server.py with certificates of its own."""
 
     def __init__(self):
-        maker = os.path.join(os.path.dirname(BINARY), "tests", "unit", "make_certs")
-        if not os.access(maker, os.X_OK):
-            raise unittest.SkipTest(f"{maker} is not built")
+        maker = test_program("make_certs")
         self.scratch = Scratch("rb-faults-")
         subprocess.run([maker, self.scratch.path], check=True)
         script = os.path.join(TOP, "tests", "support", "fault_server.py")

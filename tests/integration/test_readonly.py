@@ -2,11 +2,12 @@
 import hashlib
 import os
 import re
+import signal
 import subprocess
 import time
 import unittest
 
-from support import BINARY, Daemon, HttpFixture, Repo, Scratch, enter, needs_linux, needs_tool, until
+from support import BINARY, Daemon, HttpFixture, Repo, Scratch, descendants, enter, needs_linux, needs_tool, until
 
 TIMEOUT = 500
 WATCH_S = 300 if os.environ.get("RB_LONG") else 15
@@ -133,9 +134,8 @@ class Programs(unittest.TestCase):
                 time.sleep(1)
         finally:
             # strace passes no signal on: TERM goes to the daemon itself.
-            below = subprocess.run(["ps", "-o", "pid=", "--ppid", str(daemon.process.pid)], capture_output=True, text=True, check=False).stdout.split()
-            for pid in below:
-                os.kill(int(pid), 15)
+            for pid in descendants(daemon.process.pid)[:1]:
+                os.kill(pid, signal.SIGTERM)
             daemon.process.wait(30)
         return started_by_daemon(trace.read("trace").decode("utf-8", "replace").splitlines())
 
