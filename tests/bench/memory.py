@@ -17,8 +17,10 @@ def config(port):
 
 def run():
     with Scratch("rb-bench-") as scratch, HttpFixture() as target:
-        port = free_port()
-        blackbox = Program([peer("blackbox_exporter"), "--config.file=/dev/null", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"], port, scratch)
+        port, modules = free_port(), scratch.join("blackbox.yml")
+        with open(modules, "w", encoding="ascii") as file:
+            file.write("modules: {http: {prober: http}}\n")
+        blackbox = Program([peer("blackbox_exporter"), "--config.file=" + modules, f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"], port, scratch)
         with blackbox as exporter, Daemon(config(target.port)) as daemon:
             daemon.wait_settled(60)
 
