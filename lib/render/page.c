@@ -50,7 +50,7 @@ static void add_row(struct rb_buf *out, const struct rb_view *view, size_t index
     rb_html_text(out, view->snapshot->plan->checks[index].name);
     rb_buf_adds(out, "</th><td>");
     rb_html_text(out, view->snapshot->plan->checks[index].kind->schema.name);
-    rb_buf_adds(out, "</td><td>");
+    rb_buf_adds(out, "</td><td class=\"text\">");
     rb_html_text(out, record->message);
     add_flags(out, view, record, language);
     rb_buf_adds(out, "</td><td>");
