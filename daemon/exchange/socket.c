@@ -47,7 +47,7 @@ struct rb_socket {
     size_t out_len;
     struct rb_buf in;
     size_t shown, max;
-    bool closed;
+    bool closed, has_sent;
 };
 
 static void try_next(struct rb_socket *sock);
@@ -280,12 +280,9 @@ static void begin_handshake(struct rb_socket *sock)
 
 static void established(struct rb_socket *sock)
 {
-    int on = 1;
     ev_timer_stop(sock->env.loop, &sock->share);
     ev_io_stop(sock->env.loop, &sock->io);
     sock->phases.connect_s = lap(sock);
-    if (!sock->unix_path)
-        setsockopt(sock->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (sock->tls.enabled)
         begin_handshake(sock);
     else
@@ -332,10 +329,25 @@ static void on_share_over(struct ev_loop *loop RB_UNUSED, ev_timer *timer, int e
     try_next(sock);
 }
 
+/* One system call where socket() takes the flags, three elsewhere. */
+static int quiet_socket(int family)
+{
+#if defined SOCK_NONBLOCK && defined SOCK_CLOEXEC
+    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+#else
+    int fd = socket(family, SOCK_STREAM, 0);
+    if (fd >= 0 && (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || fcntl(fd, F_SETFL, O_NONBLOCK) != 0)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+#endif
+}
+
 static int open_socket(struct rb_socket *sock, int family)
 {
-    int fd = socket(family, SOCK_STREAM, 0);
-    if (fd >= 0 && (!rb_fd_fits(sock->env.loop, fd) || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || fcntl(fd, F_SETFL, O_NONBLOCK) != 0)) {
+    int fd = quiet_socket(family);
+    if (fd >= 0 && !rb_fd_fits(sock->env.loop, fd)) {
         close(fd);
         errno = EMFILE; /* the one cause that an operator can mend */
         return -1;
@@ -509,6 +521,10 @@ void rb_socket_send(struct rb_socket *sock, const void *bytes, size_t len)
     sock->out_len = len;
     sock->shown = 0;
     sock->state = SENDING;
+    /* Only what follows unacknowledged bytes could be held back (RFC 896). */
+    if (sock->has_sent && sock->fd >= 0 && !sock->unix_path)
+        setsockopt(sock->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    sock->has_sent = true;
     if (sock->fd < 0)
         fail(sock, RB_NET_CLOSED, "there is no connection");
     else
@@ -535,6 +551,8 @@ void rb_socket_await(struct rb_socket *sock, size_t consume, size_t max)
         fail(sock, RB_NET_CLOSED, "there is no connection");
     else if (sock->in.len > sock->shown)
         show_data(sock);
+    else if (!sock->ssl && !sock->closed)
+        watch(sock, EV_READ); /* an answer is hardly ever there yet: looking first costs a system call */
     else
         continue_await(sock);
 }
@@ -561,12 +579,14 @@ void rb_socket_close(struct rb_socket *sock)
     if (!sock)
         return;
     rb_resolver_cancel(&sock->wait);
-    /* One attempt at a close_notify, so that servers do not log a truncated session. */
-    if (sock->ssl && SSL_is_init_finished(sock->ssl))
-        SSL_shutdown(sock->ssl);
-    ERR_clear_error();
-    SSL_free(sock->ssl);
-    sock->ssl = NULL;
+    if (sock->ssl) {
+        /* One attempt at a close_notify, so that servers do not log a truncated session. */
+        if (SSL_is_init_finished(sock->ssl))
+            SSL_shutdown(sock->ssl);
+        ERR_clear_error();
+        SSL_free(sock->ssl);
+        sock->ssl = NULL;
+    }
     close_fd(sock);
     rb_buf_fini(&sock->in);
     sock->state = IDLE;
