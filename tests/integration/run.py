@@ -5,7 +5,7 @@ usage: run.py [--binary FILE] [--results FILE] [--portable] [-k PATTERN] [--list
 
 Appends "PASS name", "FAIL name" or "SKIP name: why" per test method to the results file. Two modules run side by side. A module may say, at
 the left margin:  TIMEOUT = seconds (default 120) · ALONE = True (timing matters: nothing runs beside it) · PORTABLE = True (part of the reduced
-selection that repeats the suite on the portable event path). A module that outlives its time is ended with everything it started and fails.
+selection that repeats the suite on the portable event path). Lines on standard error that begin with "NOTE " are figures, shown. A module that outlives its time is ended with everything it started and fails.
 """
 import argparse
 import ast
@@ -159,6 +159,9 @@ class Runner:
                 self.take(json.loads(raw))
             code = child.wait()
             timer.cancel()
+            noise.seek(0)
+            for note in re.findall(rb"^NOTE .*", noise.read(), re.M):
+                print(f"    {module.name}: {note[5:].decode('utf-8', 'replace')}", flush=True)
             if code != 0:
                 noise.seek(0)
                 late = time.monotonic() - started >= module.timeout - 1

@@ -96,20 +96,31 @@ def package(name):
     return into
 
 
+def _lacks(path):
+    """Shared libraries that the program needs and this machine does not have: unpacking installs none."""
+    if not shutil.which("ldd"):
+        return []
+    return [line.split()[0] for line in _run(["ldd", path])[1].splitlines() if "not found" in line]
+
+
 def tool(program):
-    """Path of the program: from .dev/tools, else the machine's own, else downloaded. None when it is not to be had."""
+    """Path of the program: the machine's own, else from .dev/tools, downloaded if need be. None when it is not to be had."""
     name, inside = PROGRAMS[program]
-    path = os.path.join(TOOLS, name, inside)
-    if os.access(path, os.X_OK):
-        return path
     own = shutil.which(os.path.basename(inside))
     if own:
         return own
     folder = package(name)
-    if folder and os.access(os.path.join(folder, inside), os.X_OK):
-        return os.path.join(folder, inside)
-    _reasons.setdefault(name, f"{inside} is not in package {name}")
-    return None
+    if folder is None:
+        return None
+    path = os.path.join(folder, inside)
+    if not os.access(path, os.X_OK):
+        _reasons[name] = f"{inside} is not in package {name}"
+        return None
+    lacking = _lacks(path)
+    if lacking:
+        _reasons[name] = f"{inside} needs {', '.join(lacking)}; install {name}"
+        return None
+    return path
 
 
 def reason(program):
