@@ -3,9 +3,11 @@
 
 #include "cli/cli.h"
 #include "run.h"
+#include "runbook/platform/platform.h"
 
 int main(int argc, char **argv)
 {
+    rb_platform_host()->return_memory();
     if (argc == 2 && strcmp(argv[1], "--scan-helper") == 0)
         return rb_scan_helper_main();
     return rb_cli_main(argc, argv);

@@ -240,6 +240,11 @@ static void adopt_orphans(void)
     /* launchd reaps orphans */
 }
 
+static void return_memory(void)
+{
+    /* its allocator gives large blocks back by itself */
+}
+
 static void die_with_parent(void)
 {
 }
@@ -304,6 +309,7 @@ const struct rb_platform *rb_platform_host(void)
         .cloexec_from = cloexec_from,
         .die_with_parent = die_with_parent,
         .adopt_orphans = adopt_orphans,
+        .return_memory = return_memory,
         .is_dialog_shim = is_dialog_shim,
         .self_path = self_path,
     };

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,6 +214,17 @@ static void adopt_orphans(void)
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
+/* glibc raises its threshold for separate mappings to the size of what was freed last, so that one page of 2 MB keeps that much for ever; and it gives each
+ * thread a heap of its own. With both fixed, 1,000 checks take a third less (tests/bench/memory.py). Other C libraries do neither. */
+static void return_memory(void)
+{
+#ifdef M_ARENA_MAX
+    (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+    (void)mallopt(M_ARENA_MAX, 2);
+#endif
+}
+
 static void die_with_parent(void)
 {
     (void)prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0);
@@ -274,6 +286,7 @@ const struct rb_platform *rb_platform_host(void)
         .cloexec_from = cloexec_from,
         .die_with_parent = die_with_parent,
         .adopt_orphans = adopt_orphans,
+        .return_memory = return_memory,
         .is_dialog_shim = is_dialog_shim,
         .self_path = self_path,
     };

@@ -94,6 +94,10 @@ static void adopt_orphans(void)
 {
 }
 
+static void return_memory(void)
+{
+}
+
 static void die_with_parent(void)
 {
 }
@@ -128,6 +132,7 @@ void rb_platform_null(struct rb_platform *out, const struct rb_clock *clock)
         .cloexec_from = cloexec_from,
         .die_with_parent = die_with_parent,
         .adopt_orphans = adopt_orphans,
+        .return_memory = return_memory,
         .is_dialog_shim = is_dialog_shim,
         .self_path = self_path,
     };

@@ -97,6 +97,8 @@ struct rb_platform {
     void (*die_with_parent)(void);
     /* Makes this process the parent of its descendants' orphans, where the system can, so that none of them stays a zombie under an init that does not reap. */
     void (*adopt_orphans)(void);
+    /* Asks the C library to give freed memory back instead of keeping it for later, where it can be asked. Once, before any thread. */
+    void (*return_memory)(void);
     /* True for a program that would open a dialog or an installer instead of running (Apple's /usr/bin shims without developer tools). */
     bool (*is_dialog_shim)(const char *path);
     /* Absolute path of the running binary. */
