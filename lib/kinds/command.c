@@ -303,6 +303,7 @@ static void judge_end(const struct rb_check_ctx *ctx, const struct rb_child_resu
     const struct command_options *o = ctx->options;
     RB_BUF_AUTO timeout;
     rb_buf_init(&timeout, 64);
+    out->sighting = result->end == RB_CHILD_NOT_FOUND ? RB_SIGHTING_GONE : RB_SIGHTING_PRESENT; /* of the program: it may be optional */
     switch (result->end) {
     case RB_CHILD_EXITED:
         judge_exit(o, result, message, out);
@@ -375,6 +376,7 @@ const struct rb_kind rb_kind_command = {
                .default_phase = RB_PHASE_PREFLIGHT,
                .default_triage = false,
                .starts_programs = true,
+               .presence_aware = true,
                .example = "{name: doctor, kind: command, argv: [scripts/ops/ops_doctor.sh, --json], every: 1h, exit: {0: ok, 1: fail, 2: "
                           "warn, 3: skip}}"},
     .values = values,
