@@ -181,7 +181,8 @@ static bool ready(struct rb_pattern_scanner *scanner, size_t pattern)
 /* A '\r' before the end belongs to the end, or to the line when only that makes a match: `$` and `\r` both find what people mean. */
 static void judge_line(struct rb_pattern_scanner *scanner, size_t pattern, size_t line_start, size_t line_end)
 {
-    if (!ready(scanner, pattern))
+    bool enough = (scanner->set->patterns[pattern].flags & RB_PATTERN_ONCE) && scanner->confirmers[pattern].hits > 0;
+    if (enough || !ready(scanner, pattern))
         return;
     size_t len = line_end - line_start;
     bool returns = len > 0 && scanner->text[line_end - 1] == '\r';

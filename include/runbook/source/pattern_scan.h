@@ -14,7 +14,8 @@
 enum rb_pattern_flag {
     RB_PATTERN_IGNORE_CASE = 1,
     RB_PATTERN_BYTES = 2, /* each byte is a character: \w, \s, \b are ASCII, and invalid UTF-8 can match */
-    RB_PATTERN_ALL = 4    /* every match of a line, not only its first */
+    RB_PATTERN_ALL = 4,   /* every match of a line, not only its first */
+    RB_PATTERN_ONCE = 8   /* one match in a text is enough: nothing further is looked for or counted */
 };
 struct rb_pattern {
     const char *regex;
