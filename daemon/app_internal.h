@@ -11,7 +11,8 @@
 #include "runner.h"
 #include "server/server.h"
 
-#define RB_PATH_MAX 4096
+#define RB_PATH_MAX         4096
+#define RB_NOTES_REMEMBERED 64
 
 struct rb_app {
     struct rb_app_options options;
@@ -76,6 +77,14 @@ struct rb_app {
         ev_timer timer;
         uint64_t errors;
     } persist;
+
+    struct { /* parts.c: notes told lately */
+        struct {
+            int64_t wall_ns;
+            uint32_t digest;
+        } items[RB_NOTES_REMEMBERED];
+        size_t next;
+    } notes;
 
     struct { /* repo_watch.c */
         bool busy;

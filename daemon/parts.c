@@ -1,6 +1,10 @@
 /* The parts that a daemon and a single round have in common, put together in order and taken apart in exactly the reverse. */
+#include <string.h>
+
 #include "app_internal.h"
+#include "runbook/base/digest.h"
 #include "runbook/base/log.h"
+#include "runbook/check/notes.h"
 
 static void on_started(void *ctx, size_t index)
 {
@@ -36,6 +40,35 @@ static void on_due(void *ctx, size_t index, int64_t due_ns)
     rb_store_set_due(((struct rb_app *)ctx)->store, index, due_ns);
 }
 
+/* Two checks that follow the same engine tell the same events: the first one is written. */
+static bool was_told(struct rb_app *app, const struct rb_note *note)
+{
+    uint32_t digest = rb_crc32c(0, note->text, strlen(note->text));
+    int64_t when = note->gap ? -1 : note->wall_ns; /* a gap's text has its times */
+    for (size_t i = 0; when != 0 && i < RB_NOTES_REMEMBERED; i++)
+        if (app->notes.items[i].wall_ns == when && app->notes.items[i].digest == digest)
+            return true;
+    app->notes.items[app->notes.next].wall_ns = when;
+    app->notes.items[app->notes.next].digest = digest;
+    app->notes.next = (app->notes.next + 1) % RB_NOTES_REMEMBERED;
+    return false;
+}
+
+static void on_note(void *ctx, const struct rb_check_spec *spec, const struct rb_note *note)
+{
+    struct rb_app *app = ctx;
+    if (was_told(app, note))
+        return;
+    rb_journal_append(app->journal, &(struct rb_journal_event){.kind = note->gap ? RB_EVENT_KIND_GAP : RB_EVENT_KIND_CONTAINER,
+                                                               .check = spec->name,
+                                                               .from = note->subject,
+                                                               .to = note->action,
+                                                               .text = note->text,
+                                                               .wall_ns = note->wall_ns});
+    rb_app_persist_soon(app);
+    rb_app_publish_soon(app);
+}
+
 static int open_journal(struct rb_app *app, bool read_only, struct rb_error *err)
 {
     struct rb_journal_report report = {0};
@@ -64,7 +97,7 @@ int rb_app_parts_new(struct rb_app *app, bool automatic, struct rb_error *err)
         return rc;
     rb_app_persist_load(app);
     const struct rb_runner_ops ops = {
-        .started = on_started, .completed = on_completed, .memory = on_memory, .last_start = on_last_start, .due = on_due, .ctx = app};
+        .started = on_started, .completed = on_completed, .memory = on_memory, .last_start = on_last_start, .due = on_due, .note = on_note, .ctx = app};
     if ((rc = rb_runner_new(app->loop, app->platform, (size_t)app->plan->daemon.workers, &ops, &app->runner, err)) < 0)
         return rc;
     rb_runner_set_state_dir(app->runner, app->state.dir);

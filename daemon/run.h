@@ -105,6 +105,18 @@ int rb_scan_helper_main(void);
 struct rb_streams;
 struct rb_streams *rb_streams_new(struct ev_loop *loop, const struct rb_clock *clock, struct rb_error *err);
 void rb_streams_start(struct rb_streams *streams, struct rb_run *run); /* a tick of the check; opens its stream on the first one */
+/* After a run of an exchange kind that has a stream too, before the run is freed: opens its stream, or lets it follow what the check's memory says now. */
+void rb_streams_follow(struct rb_streams *streams, struct rb_run *run);
+/* The plan changed: closes the streams of checks that it does not have, or that mean something else now. */
+void rb_streams_keep(struct rb_streams *streams, const struct rb_plan *plan);
+/* Where what streams learn goes. */
+struct rb_note;
+struct rb_stream_sink {
+    void (*note)(void *arg, const struct rb_check_spec *spec, const struct rb_note *note);
+    bool (*changed)(void *arg, const struct rb_check_spec *spec); /* run the check soon; false: it runs right now, ask again */
+    void *arg;
+};
+void rb_streams_set_sink(struct rb_streams *streams, const struct rb_stream_sink *sink);
 void rb_streams_free(struct rb_streams *streams);
 
 #endif

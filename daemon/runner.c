@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runbook/check/notes.h"
 #include "runbook/check/sched.h"
 
 /* An outcome is text of a bounded number of lines; bodies that a kind parses live here too. */
@@ -27,6 +28,7 @@ struct rb_runner {
     struct rb_exchanges *exchanges;
     struct rb_scans *scans;
     struct rb_streams *streams;
+    struct rb_notes notes; /* what runs are given */
     struct rb_run *active; /* doubly linked */
     size_t active_count;
     ev_timer due;
@@ -78,15 +80,37 @@ static void run_free(struct rb_run *run)
     free(run);
 }
 
-/* Where the run's check stands in the current plan: the same name with the same meaning, else nowhere. */
-static size_t current_index(const struct rb_runner *runner, const struct rb_run *run)
+/* Where a check of any plan stands in the current one: the same name with the same meaning, else nowhere. */
+static size_t index_of(const struct rb_runner *runner, const struct rb_check_spec *spec)
 {
-    if (run->plan == runner->plan)
-        return run->index;
-    size_t index = rb_plan_find(runner->plan, run->spec->name);
-    if (index == SIZE_MAX || strcmp(runner->plan->checks[index].identity, run->spec->identity) != 0)
+    size_t index = rb_plan_find(runner->plan, spec->name);
+    if (index == SIZE_MAX || strcmp(runner->plan->checks[index].identity, spec->identity) != 0)
         return SIZE_MAX;
     return index;
+}
+
+static size_t current_index(const struct rb_runner *runner, const struct rb_run *run)
+{
+    return run->plan == runner->plan ? run->index : index_of(runner, run->spec);
+}
+
+static void on_note(void *arg, const struct rb_check_spec *spec, const struct rb_note *note)
+{
+    struct rb_runner *runner = arg;
+    if (runner->ops.note != NULL)
+        runner->ops.note(runner->ops.ctx, spec, note);
+}
+
+static bool on_changed(void *arg, const struct rb_check_spec *spec)
+{
+    struct rb_runner *runner = arg;
+    size_t index = index_of(runner, spec);
+    if (index == SIZE_MAX)
+        return true;
+    if (rb_runner_is_running(runner, index))
+        return false;
+    rb_runner_bring_forward(runner, index);
+    return true;
 }
 
 static void tell_due(struct rb_runner *runner, size_t index)
@@ -111,6 +135,8 @@ static void run_done(struct rb_run *run, void *arg)
         void *kept = run->kind->memory_size > 0 ? runner->ops.memory(runner->ops.ctx, index) : NULL;
         if (kept != NULL && run->ctx.memory != NULL)
             memcpy(kept, run->ctx.memory, run->kind->memory_size);
+        if (runner->automatic && run->kind->exec == RB_EXEC_EXCHANGE && run->kind->stream != NULL && run->ctx.memory != NULL)
+            rb_streams_follow(runner->streams, run);
         if (run->plan == runner->plan)
             rb_sched_done(runner->sched, index, rb_elapsed_ns(runner->clock));
         tell_due(runner, index);
@@ -193,7 +219,8 @@ static struct rb_run *run_new(struct rb_runner *runner, size_t index)
                                      .deadline_ns = run->deadline_ns,
                                      .cancelled = &run->cancelled,
                                      .by_hand = !runner->automatic,
-                                     .arena = arena};
+                                     .arena = arena,
+                                     .notes = &runner->notes};
     if (run->kind->memory_size > 0) {
         run->ctx.memory = rb_arena_alloc(arena, run->kind->memory_size);
         const void *kept = runner->ops.memory(runner->ops.ctx, index);
@@ -286,6 +313,8 @@ int rb_runner_new(struct ev_loop *loop, const struct rb_platform *platform, size
         rb_runner_free(runner);
         return err != NULL && err->code != 0 ? err->code : RB_ENOMEM;
     }
+    rb_streams_set_sink(runner->streams, &(struct rb_stream_sink){.note = on_note, .changed = on_changed, .arg = runner});
+    runner->notes = (struct rb_notes){.add = on_note, .ctx = runner};
     *out = runner;
     return 0;
 }
@@ -319,6 +348,7 @@ int rb_runner_set_plan(struct rb_runner *runner, struct rb_plan *plan, bool auto
     runner->sched = sched;
     runner->plan = rb_plan_ref(plan);
     runner->automatic = automatic;
+    rb_streams_keep(runner->streams, plan);
     for (size_t i = 0; i < plan->count; i++) {
         int64_t last_ns = runner->ops.last_start(runner->ops.ctx, i);
         if (automatic && last_ns != INT64_MIN && !plan->checks[i].manual)

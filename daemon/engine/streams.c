@@ -1,21 +1,25 @@
 /* Ticks of passive and stream checks, and the line streams themselves.
  *
- * A tick is immediate. A stream lives between the ticks: it is opened by the first one, keeps the kind's memory while lines come in (the
- * run's memory is a copy, given back
- * with each tick), reconnects with growing pauses, and is closed when no tick asked for it for a while, which is what happens when a
- * reload removes its check.
+ * A tick is immediate. A stream lives between the ticks: it is opened by the first one, keeps the kind's memory while lines come in (the run's memory is a copy,
+ * given back with each tick), reconnects with growing pauses, and is closed when a reload removes its check.
  *
- * The transport is HTTP over libcurl's multi interface, driven by the loop: one GET whose body is cut into lines. Only unix sockets and
- * numeric or
- * local hosts: libcurl's own resolver could block the loop. Loop thread only.
+ * A companion stream belongs to a check whose runs are exchanges. It is opened after the first run, which has found out where; each later run asks again, so that
+ * a stream follows what it listens to. It never decides a result: its notes enter the timeline, and one that tells of a change brings the check forward, at most
+ * once a second and never lost behind a run that is under way.
+ *
+ * The transport is HTTP over libcurl's multi interface, driven by the loop: one GET whose body is cut into lines. Only unix sockets and numeric or local hosts:
+ * libcurl's own resolver could block the loop. Loop thread only.
  *
  * Invariant: while `transfer` is set it is in the multi handle, its callbacks get the stream, and nothing frees the stream from inside
  * them. */
 #include "../run.h"
 
 #include <curl/curl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "runbook/check/notes.h"
 
 #define PAUSE_FIRST_S   1.0
 #define PAUSE_MAX_S     30.0
@@ -24,6 +28,8 @@
 #define LINE_ARENA      ((size_t)1024 * 1024)
 #define CONNECT_TIMEOUT 5L
 #define IDLE_INTERVALS  3
+#define FORWARD_SOON_S  0.2 /* a stop is three events: let them all arrive */
+#define FORWARD_EACH_S  1.0
 
 struct stream {
     struct rb_streams *streams;
@@ -39,10 +45,12 @@ struct stream {
     CURL *transfer;
     struct rb_buf line;
     bool line_too_long; /* the rest of it is dropped */
+    bool companion;
+    bool was_connected; /* at least once */
     bool had_gap;
-    ev_timer reconnect;
+    ev_timer reconnect, forward;
     double pause_s;
-    int64_t last_tick_ns, gap_since_wall_ns;
+    int64_t last_tick_ns, gap_since_wall_ns, forwarded_ns;
     enum rb_net_failure failure;
     char problem[CURL_ERROR_SIZE];
 };
@@ -61,6 +69,8 @@ struct rb_streams {
     ev_timer timer;
     struct stream *first;
     struct socket_watch *watches;
+    struct rb_notes notes; /* given to the kinds: adds through `sink` */
+    struct rb_stream_sink sink;
 };
 
 /* ---- libcurl on the loop ---- */
@@ -169,13 +179,15 @@ static void end_line(struct stream *stream)
     rb_buf_reset(&stream->line);
 }
 
-/* The first bytes after a reconnect: only now is it known that the gap is over. */
-static void tell_gap(struct stream *stream)
+/* The header of a good answer came: only now is it known that a gap is over. */
+static void connected(struct stream *stream)
 {
+    bool tells = stream->had_gap && stream->was_connected;
     stream->pause_s = PAUSE_FIRST_S;
-    if (!stream->had_gap)
-        return;
     stream->had_gap = false;
+    stream->was_connected = true;
+    if (!tells)
+        return;
     RB_ARENA_AUTO *arena = rb_arena_new(LINE_ARENA);
     if (!arena)
         return;
@@ -185,11 +197,21 @@ static void tell_gap(struct stream *stream)
     stream->failure = RB_NET_OK;
 }
 
+static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
+{
+    struct stream *stream = arg;
+    size_t len = size * count;
+    long status = 0;
+    bool ends = len > 0 && (bytes[0] == '\r' || bytes[0] == '\n');
+    if (ends && curl_easy_getinfo(stream->transfer, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK && status == 200)
+        connected(stream);
+    return len;
+}
+
 static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
 {
     struct stream *stream = arg;
     size_t len = size * count, left = len;
-    tell_gap(stream);
     while (left > 0) {
         const char *newline = memchr(bytes, '\n', left);
         size_t part = newline ? (size_t)(newline - bytes) : left;
@@ -202,6 +224,44 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
         left -= part;
     }
     return len;
+}
+
+/* ---- bringing forward ---- */
+
+static void on_forward(struct ev_loop *loop, ev_timer *timer, int events RB_UNUSED)
+{
+    struct stream *stream = timer->data;
+    const struct rb_stream_sink *sink = &stream->streams->sink;
+    ev_timer_stop(loop, timer);
+    /* A run under way may have looked before the change: it does not count. */
+    if (sink->changed(sink->arg, &stream->spec)) {
+        stream->forwarded_ns = rb_elapsed_ns(stream->streams->clock);
+        return;
+    }
+    ev_timer_set(timer, FORWARD_SOON_S, 0.);
+    ev_timer_start(loop, timer);
+}
+
+static void want_forward(struct stream *stream)
+{
+    if (!stream->companion || !stream->streams->sink.changed || ev_is_active(&stream->forward))
+        return;
+    double since_s = (double)(rb_elapsed_ns(stream->streams->clock) - stream->forwarded_ns) / (double)RB_NS_PER_S;
+    double wait_s = stream->forwarded_ns && since_s < FORWARD_EACH_S ? FORWARD_EACH_S - since_s : 0.;
+    ev_now_update(stream->streams->loop);
+    ev_timer_set(&stream->forward, wait_s > FORWARD_SOON_S ? wait_s : FORWARD_SOON_S, 0.);
+    ev_timer_start(stream->streams->loop, &stream->forward);
+}
+
+static void on_note(void *ctx, const struct rb_check_spec *spec, const struct rb_note *note)
+{
+    struct rb_streams *streams = ctx;
+    if (streams->sink.note)
+        streams->sink.note(streams->sink.arg, spec, note);
+    for (struct stream *stream = streams->first; note->changed && stream; stream = stream->next) {
+        if (&stream->spec == spec)
+            want_forward(stream);
+    }
 }
 
 /* ---- connection ---- */
@@ -233,19 +293,39 @@ static void stream_lost(struct stream *stream, CURLcode code)
     drop_transfer(stream);
     rb_buf_reset(&stream->line);
     stream->line_too_long = false;
-    if (!stream->had_gap)
+    if (!stream->had_gap) {
         stream->gap_since_wall_ns = rb_wall_ns(stream->streams->clock);
+        stream->failure = failure_of(code);
+        if (stream->was_connected)
+            want_forward(stream);
+    }
     stream->had_gap = true;
-    stream->failure = failure_of(code);
     ev_now_update(stream->streams->loop);
     ev_timer_set(&stream->reconnect, stream->pause_s, 0.);
     ev_timer_start(stream->streams->loop, &stream->reconnect);
     stream->pause_s = 2 * stream->pause_s < PAUSE_MAX_S ? 2 * stream->pause_s : PAUSE_MAX_S;
 }
 
+/* After a gap also what came during it; one second more, because the loss was noticed a little after it happened. */
+static bool set_url(CURL *easy, const struct stream *stream)
+{
+    const struct rb_stream_request *request = &stream->request;
+    RB_BUF_AUTO url;
+    rb_buf_init(&url, 8192);
+    rb_buf_adds(&url, request->url);
+    if (request->since_query && stream->was_connected && stream->gap_since_wall_ns > RB_NS_PER_S) {
+        int64_t since_ns = stream->gap_since_wall_ns - RB_NS_PER_S;
+        rb_buf_addf(&url, "%c%s=%" PRId64 ".%09" PRId64, strchr(request->url, '?') ? '&' : '?', request->since_query,
+                    since_ns / RB_NS_PER_S, since_ns % RB_NS_PER_S);
+    }
+    return !url.failed && curl_easy_setopt(easy, CURLOPT_URL, rb_buf_str(&url)) == CURLE_OK;
+}
+
 static bool set_options(CURL *easy, struct stream *stream)
 {
-    bool good = curl_easy_setopt(easy, CURLOPT_URL, stream->request.url) == CURLE_OK;
+    bool good = set_url(easy, stream);
+    good = good && curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK;
+    good = good && curl_easy_setopt(easy, CURLOPT_HEADERDATA, stream) == CURLE_OK;
     good = good && curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK;
     good = good && curl_easy_setopt(easy, CURLOPT_WRITEDATA, stream) == CURLE_OK;
     good = good && curl_easy_setopt(easy, CURLOPT_PRIVATE, stream) == CURLE_OK;
@@ -284,6 +364,7 @@ static void stream_free(struct stream *stream)
 {
     drop_transfer(stream);
     ev_timer_stop(stream->streams->loop, &stream->reconnect);
+    ev_timer_stop(stream->streams->loop, &stream->forward);
     rb_buf_fini(&stream->line);
     rb_arena_free(stream->arena);
     free(stream->memory);
@@ -333,6 +414,10 @@ static struct stream *stream_new(struct rb_streams *streams, struct rb_run *run)
     if (!stream)
         return NULL;
     stream->streams = streams;
+    ev_timer_init(&stream->reconnect, on_reconnect, 0., 0.);
+    stream->reconnect.data = stream;
+    ev_timer_init(&stream->forward, on_forward, 0., 0.);
+    stream->forward.data = stream;
     stream->arena = rb_arena_new(LINE_ARENA);
     stream->memory = calloc(1, run->kind->memory_size + 1);
     if (!stream->arena || !stream->memory) {
@@ -349,9 +434,10 @@ static struct stream *stream_new(struct rb_streams *streams, struct rb_run *run)
     stream->ctx.memory = stream->memory;
     stream->ctx.cancelled = &stream->cancelled;
     stream->ctx.arena = stream->arena;
+    stream->ctx.state = NULL;
+    stream->ctx.notes = &streams->notes;
+    stream->companion = run->kind->exec != RB_EXEC_STREAM;
     stream->pause_s = PAUSE_FIRST_S;
-    ev_timer_init(&stream->reconnect, on_reconnect, 0., 0.);
-    stream->reconnect.data = stream;
     return stream;
 }
 
@@ -398,7 +484,67 @@ static void tick_stream(struct rb_streams *streams, struct rb_run *run)
         memcpy(copy, stream->memory, run->kind->memory_size);
 }
 
+/* ---- companions ---- */
+
+static void close_stream(struct rb_streams *streams, struct stream *stream)
+{
+    struct stream **link = &streams->first;
+    while (*link && *link != stream)
+        link = &(*link)->next;
+    if (*link)
+        *link = stream->next;
+    stream_free(stream);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* Whether the kind would still open the stream where it is. */
+static bool leads_there(const struct stream *stream, struct rb_run *run)
+{
+    struct rb_stream_request wanted = {0};
+    return run->kind->stream->open(&run->ctx, &wanted, &run->outcome) && same_text(wanted.url, stream->request.url) &&
+           same_text(wanted.unix_socket, stream->request.unix_socket);
+}
+
+void rb_streams_follow(struct rb_streams *streams, struct rb_run *run)
+{
+    sweep(streams, rb_elapsed_ns(streams->clock));
+    struct stream *stream = find(streams, run);
+    if (stream && !leads_there(stream, run)) {
+        close_stream(streams, stream);
+        stream = NULL;
+    }
+    if (!stream)
+        stream = open_stream(streams, run);
+    if (!stream)
+        return;
+    stream->last_tick_ns = rb_elapsed_ns(streams->clock);
+    if (ev_is_active(&stream->reconnect) && run->outcome.sighting == RB_SIGHTING_PRESENT) {
+        stream->pause_s = PAUSE_FIRST_S;
+        on_reconnect(streams->loop, &stream->reconnect, 0);
+    }
+}
+
+void rb_streams_keep(struct rb_streams *streams, const struct rb_plan *plan)
+{
+    struct stream *next;
+    for (struct stream *stream = streams->first; stream; stream = next) {
+        next = stream->next;
+        size_t index = rb_plan_find(plan, stream->spec.name);
+        if (index == SIZE_MAX || strcmp(plan->checks[index].identity, stream->spec.identity) != 0)
+            close_stream(streams, stream);
+    }
+}
+
 /* ---- interface ---- */
+
+void rb_streams_set_sink(struct rb_streams *streams, const struct rb_stream_sink *sink)
+{
+    streams->sink = *sink;
+}
 
 struct rb_streams *rb_streams_new(struct ev_loop *loop, const struct rb_clock *clock, struct rb_error *err)
 {
@@ -410,6 +556,7 @@ struct rb_streams *rb_streams_new(struct ev_loop *loop, const struct rb_clock *c
         return NULL;
     }
     *streams = (struct rb_streams){.loop = loop, .clock = clock, .multi = multi};
+    streams->notes = (struct rb_notes){.add = on_note, .ctx = streams};
     ev_timer_init(&streams->timer, on_timer, 0., 0.);
     streams->timer.data = streams;
     (void)curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, set_socket);

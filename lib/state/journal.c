@@ -260,7 +260,8 @@ static void put(struct rb_journal *journal, struct journal_line *line)
 {
     line->seq = journal->next_seq++;
     line->session = journal->session;
-    line->wall_ns = rb_wall_ns(journal->clock);
+    if (line->wall_ns == 0)
+        line->wall_ns = rb_wall_ns(journal->clock);
     line->elapsed_ns = rb_elapsed_ns(journal->clock);
     journal->appended++;
     struct rb_event_entry *entry = entry_new(line);
@@ -293,6 +294,7 @@ void rb_journal_append(struct rb_journal *journal, const struct rb_journal_event
     rb_buf_init(&text, CLEAN_MAX);
     tell_drops(journal);
     put(journal, &(struct journal_line){.kind = event->kind,
+                                        .wall_ns = event->wall_ns,
                                         .check = clean(&check, event->check),
                                         .from = clean(&from, event->from),
                                         .to = clean(&to, event->to),

@@ -14,6 +14,8 @@
 #define RB_FACT_PATH      "path"    /* absolute path */
 #define RB_FACT_PROGRAM   "program" /* argv[0] as found */
 #define RB_FACT_SCRAPES   "scrapes" /* "host:port" that a Prometheus scrapes, with its job: "job host:port" */
+#define RB_FACT_IMAGE "image"         /* "project/service sha256:…" that a container runs */
+#define RB_FACT_CONFIG_HASH "config_hash" /* "project/service hash" by which compose made a container */
 #define RB_FACT_MOUNT     "mount"   /* file or folder mounted into a container */
 
 #endif

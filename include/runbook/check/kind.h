@@ -6,6 +6,8 @@
  *   WORKER    run() on a pool thread; short blocking work (libgit2, parsing, /proc). Should look at ctx->cancelled in loops.
  *   EXCHANGE  a pure state machine on the loop thread: event in, next action out. Never blocks, never opens a socket. A kind that also has run() gets that
  *             called first, on a worker, with the same outcome and memory; when it sets outcome->final no exchange follows.
+ *             With `stream` too, the daemon also follows that stream while the check is in the plan: open() sees the check's memory as the last run left it, line() and
+ *             gap() a copy of their own that lives as long as the stream; what they learn leaves as notes (check/notes.h). tick() is not used.
  *   CHILD     a program without a shell: command() says what to start, judge() looks at how it ended. Loop thread.
  *   SCAN      runs in the scan helper process: begin() says which files, visit() sees each file's bytes once for all due scans, finish() concludes.
  *   PASSIVE   told from outside (HTTP): told() takes a report, tick() runs on schedule and says what the silence means. Loop thread.
@@ -48,6 +50,7 @@ extern const struct rb_reason_def rb_common_reasons[]; /* none, pending, stale, 
                                                            internal_error, absent, present, not_permitted, unsupported, scan_helper_died, dependency */
 
 /* Everything a kind may use during one run. Borrowed, immutable but for `memory` and the arena. */
+struct rb_notes;
 struct rb_check_ctx {
     const struct rb_check_spec *spec;
     const void *options;      /* spec->options */
@@ -61,6 +64,7 @@ struct rb_check_ctx {
     void *memory;
     bool by_hand;             /* a command that a person called runs it (`check`, `triage`): this process's environment is theirs */
     void *state;              /* EXCHANGE kinds with a worker part: the exchange's state, zeroed in the run's arena, shared by both parts; else NULL */
+    const struct rb_notes *notes; /* who takes notes (check/notes.h), or NULL */
 };
 
 /* ---------- WORKER ---------- */
@@ -248,6 +252,7 @@ struct rb_stream_request {
     const char *unix_socket; /* or NULL */
     const char *url;
     size_t max_line;
+    const char *since_query; /* NULL, or the name of the query parameter that asks for what came after a time (seconds.nanoseconds): sent after a gap */
 };
 struct rb_stream_ops {
     bool (*open)(const struct rb_check_ctx *ctx, struct rb_stream_request *out, struct rb_outcome *outcome);

@@ -62,6 +62,7 @@ void rb_journal_free(struct rb_journal *journal); /* flush first */
 struct rb_journal_event {
     enum rb_event_kind kind;
     const char *check, *from, *to, *text;
+    int64_t wall_ns; /* when it happened; 0: now. The order is that of appending */
 };
 /* Queues one event; text is redacted here. Loop thread. */
 void rb_journal_append(struct rb_journal *journal, const struct rb_journal_event *event);
