@@ -35,8 +35,10 @@ struct rb_cli_args {
     struct rb_app_options app;
     bool json, help, version;
     bool strict, force, to_stdout, discovery, man;
-    int phase;  /* -1: any */
-    int format; /* enum rb_check_format */
+    bool observed;             /* evidence: what was observed too */
+    struct rb_strings commits; /* evidence: --commit, several */
+    int phase;                 /* -1: any */
+    int format;                /* enum rb_check_format */
     const char *output;
     int64_t watch_ms;        /* 0: once */
     struct rb_strings words; /* positional arguments after the command */
