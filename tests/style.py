@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 
-LAYERS = ["base", "platform", "config", "source", "check", "drift", "kinds", "state", "incident", "render", "daemon"]
+LAYERS = ["base", "platform", "config", "source", "check", "drift", "kinds", "state", "incident", "evidence", "render", "daemon"]
 RANK = {layer: rank for rank, layer in enumerate(LAYERS)}
 BANNED = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|strtok|system|popen|gets|alloca|atoi|atol|atof|tmpnam|mktemp)\s*\(")
 OS_MACRO = re.compile(r"\b(__linux__|__APPLE__|__MACH__|__FreeBSD__|_WIN32|TARGET_OS_MAC)\b")
