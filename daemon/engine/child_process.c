@@ -543,5 +543,5 @@ void child_processes_reap(struct rb_children *children)
 void child_processes_forget(struct rb_children *children)
 {
     while (children->first)
-        process_free(children->first);
+        process_free(children->first); /* NOLINT(clang-analyzer-unix.Malloc): it takes the process off the list */
 }

@@ -20,6 +20,7 @@
  * the queue is empty. Tasks of the daemon itself have a thread of their own. */
 #include "../run.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -318,6 +319,7 @@ static void link_active(struct rb_workers *workers, struct job *job)
 static void deliver(struct rb_workers *workers, struct job *job)
 {
     struct rb_run *run = job->run;
+    assert(run != NULL);
     unlink_active(workers, job);
     run->outcome = job->outcome;
     if (job->memory)
@@ -331,6 +333,7 @@ static void deliver(struct rb_workers *workers, struct job *job)
 /* An outcome of the engine itself; an exchange that would follow the worker part does not. */
 static void conclude(struct rb_run *run, const char *reason, const char *message)
 {
+    assert(run != NULL);
     rb_outcome_init(&run->outcome, run->arena);
     rb_outcome_set(&run->outcome, RB_RESULT_UNKNOWN, reason, "%s", message);
     run->outcome.final = true;
@@ -341,6 +344,7 @@ static void conclude(struct rb_run *run, const char *reason, const char *message
 static void move_to_spare(struct rb_run *run, struct job *job)
 {
     void *memory = NULL;
+    assert(run != NULL);
     if (run->kind->memory_size)
         memory = rb_arena_alloc(job->spare, run->kind->memory_size);
     if (memory)
@@ -446,7 +450,9 @@ static void on_watch(struct ev_loop *loop RB_UNUSED, ev_timer *timer, int events
     collect(workers);
     /* Finishing a run may start another one, which changes the list: begin again after each. */
     for (struct job *job = workers->active; job;) {
-        bool overdue = now_ns >= job->run->deadline_ns + GRACE_NS;
+        assert(job->run != NULL); /* NOLINT(clang-analyzer-unix.Malloc): give_up takes the job off the list */
+        bool overdue = now_ns >=
+                       job->run->deadline_ns + GRACE_NS;
         if (atomic_load(&job->run->cancelled))
             atomic_store(&job->cancelled, true);
         if (overdue)
@@ -584,6 +590,7 @@ void rb_workers_free(struct rb_workers *workers)
     complete_tasks(pool);
     collect(workers);
     while (workers->active)
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): give_up takes the job off the list */
         give_up(workers, workers->active, "cancelled", "given up: the daemon stops", "given up before it began: the daemon stops");
     collect(workers);
     ev_timer_stop(workers->loop, &workers->watch);

@@ -5,6 +5,7 @@
  * clipped to `max` so that a limit of 1 MB never allocates 2 MB. */
 #include "runbook/base/buf.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,6 +134,7 @@ char *rb_buf_steal(struct rb_buf *buf, size_t *out_len)
     if (!buf->data && !reserve(buf, 0))
         return NULL;
     char *data = buf->data;
+    assert(data != NULL);
     data[buf->len] = '\0';
     if (out_len)
         *out_len = buf->len;

@@ -49,8 +49,10 @@ static bool read_fraction(const char **cursor, double *out)
     if (!is_digit(*p))
         return false;
     double scale = 0.1;
-    for (; is_digit(*p); p++, scale /= 10)
-        *out += scale * (*p - '0');
+    while (is_digit(*p)) {
+        *out += scale * (*p++ - '0');
+        scale /= 10;
+    }
     *cursor = p;
     return true;
 }

@@ -292,7 +292,7 @@ int rb_git_remote_head(struct rb_git *git, const char *remote, const char *branc
         at++;
     if (code == 0 && at == count)
         code = rb_error_set(err, RB_ENOTFOUND, "the remote has no branch %s", branch);
-    if (code == 0)
+    else if (code == 0)
         git_oid_tostr(out_commit, 41, &heads[at]->oid);
     git_remote_disconnect(handle);
     git_remote_free(handle);

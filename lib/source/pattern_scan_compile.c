@@ -128,11 +128,12 @@ static int compile_input(struct rb_pattern_set *set, struct input *input, bool w
 
 static int compile_database(struct rb_pattern_set *set, bool wide, hs_database_t **out, struct rb_error *err)
 {
-    struct input input = {.texts = calloc(set->count, sizeof(*input.texts)),
-                          .flags = calloc(set->count, sizeof(*input.flags)),
-                          .ids = calloc(set->count, sizeof(*input.ids))};
-    int code = input.texts && input.flags && input.ids ? 0 : rb_error_set(err, RB_ENOMEM, "out of memory while compiling patterns");
-    for (size_t i = 0; code == 0 && i < set->count; i++) {
+    struct input input = {.texts = calloc(set->count + 1, sizeof(*input.texts)),
+                          .flags = calloc(set->count + 1, sizeof(*input.flags)),
+                          .ids = calloc(set->count + 1, sizeof(*input.ids))};
+    bool have = input.texts && input.flags && input.ids;
+    int code = have ? 0 : rb_error_set(err, RB_ENOMEM, "out of memory while compiling patterns");
+    for (size_t i = 0; have && i < set->count; i++) {
         const struct rb_pattern *pattern = &set->patterns[i];
         if ((wide && !set->infos[i].wide) || set->infos[i].way == WAY_LINES)
             continue;

@@ -167,8 +167,8 @@ static void fill(struct rb_outcome *outcome)
     rb_outcome_hint(outcome, "cat 'x'");
     rb_outcome_fact(outcome, "file", "config.toml");
     rb_outcome_value(outcome, "files", NULL, 0.1);
-    rb_outcome_value(outcome, "size", "a", NAN);
-    rb_outcome_value(outcome, "size", "b", (double)INFINITY);
+    rb_outcome_value(outcome, "size", "a", (double)NAN);
+    rb_outcome_value(outcome, "size", "b", HUGE_VAL);
     rb_outcome_last_words(outcome, "one\ntwo", 7);
 }
 
