@@ -53,7 +53,7 @@ START_TEST(a_stuck_loop_leaves_nothing_to_believe)
     ck_assert(view.stuck);
     ck_assert_int_eq(rb_view_state(&view, 0), RB_STATE_STALE);
     ck_assert_int_eq(rb_view_state(&view, 1), RB_STATE_STALE);
-    ck_assert_int_eq(rb_view_state(&view, 2), RB_STATE_PENDING);
+    ck_assert_int_eq(rb_view_state(&view, 2), RB_STATE_STALE);
     ck_assert_int_eq(rb_view_safety(&view), RB_SAFETY_UNKNOWN);
     rb_snapshot_unref(snapshot);
     fixture_end(&f);
