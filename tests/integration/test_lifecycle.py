@@ -147,6 +147,26 @@ class Ending(unittest.TestCase):
         notified.until("WATCHDOG=1")
 
 
+class EventPath(unittest.TestCase):
+    @needs_linux
+    def test_it_is_the_one_that_was_asked_for(self):
+        """The portable selection runs on select and poll, as macOS does; otherwise Linux' own."""
+        daemon = enter(self, Daemon(HOST))
+        daemon.wait_state("machine", "ok")
+        folder = f"/proc/{daemon.process.pid}/fd"
+        opened = []
+        for name in os.listdir(folder):
+            try:
+                opened.append(os.readlink(os.path.join(folder, name)))
+            except OSError:
+                pass
+        epoll = sum("eventpoll" in target for target in opened)
+        if os.environ.get("LIBEV_FLAGS") == "1" and os.environ.get("RUNBOOKD_USE_POLL"):
+            self.assertEqual(epoll, 0, opened)
+        else:
+            self.assertGreater(epoll, 0, opened)
+
+
 class StateFolder(unittest.TestCase):
     def test_counters_survive(self):
         daemon = enter(self, Daemon(HOST + f"  - {{name: closed, kind: port, port: {free_port()}, every: 1s}}\n"))
