@@ -47,6 +47,9 @@ void rb_render_check_object(struct rb_buf *out, const struct rb_view *view, size
 void rb_render_summary_object(struct rb_buf *out, const struct rb_view *view);
 void rb_render_safety_object(struct rb_buf *out, const struct rb_view *view);
 
+/* ---- drift_json.c: one object a check that compared; `all`: accepted items too */
+void rb_render_drift_array(struct rb_buf *out, const struct rb_view *view, bool all);
+
 /* ---- status_text.c: the table of the chosen checks (NULL: all) with its summary line */
 int rb_render_table_text(const struct rb_view *view, const bool *chosen, const struct rb_text_style *style, struct rb_buf *out,
                          struct rb_error *err) RB_MUST_CHECK;

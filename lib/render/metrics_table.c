@@ -2,6 +2,8 @@
  *
  * A row says where its numbers come from; how they are written is metrics.c's business. Order of the table is order of the body. */
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "metrics.h"
 #include "revision.h"
@@ -249,6 +251,36 @@ SCALAR(process_threads, m->snapshot->self.process.threads)
 #define G RB_FAMILY_GAUGE
 #define C RB_FAMILY_COUNTER
 
+/* ---- drift ---- */
+
+static bool is_drift(const struct rb_metrics *m, size_t i)
+{
+    return strcmp(m->snapshot->plan->checks[i].kind->schema.name, "drift") == 0;
+}
+
+/* Every series from the first scrape on; NaN while nothing was compared. */
+static void drift_samples(const struct rb_metrics *m, const struct rb_family *family)
+{
+    for (size_t i = 0; i < m->snapshot->count; i++) {
+        const struct rb_drift_report *report = record(m, i)->drift;
+        bool known = report && report->baseline_wall_ns != 0;
+        for (int change = 0; is_drift(m, i) && change < RB_DRIFT_CHANGE_COUNT; change++)
+            for (int item_class = 0; item_class < RB_DRIFT_CLASS_COUNT; item_class++) {
+                char more[96];
+                (void)snprintf(more, sizeof more, "change=\"%s\",class=\"%s\"", rb_drift_change_name((enum rb_drift_change)change),
+                               rb_drift_class_name((enum rb_drift_class)item_class));
+                rb_metrics_sample(m, family, m->labels[i], more, known ? (double)report->open[change][item_class] : (double)NAN);
+            }
+    }
+}
+
+static void drift_baseline_samples(const struct rb_metrics *m, const struct rb_family *family)
+{
+    for (size_t i = 0; i < m->snapshot->count; i++)
+        if (is_drift(m, i))
+            rb_metrics_sample(m, family, m->labels[i], NULL, record(m, i)->drift ? seconds_of(record(m, i)->drift->baseline_wall_ns) : (double)NAN);
+}
+
 const struct rb_family rb_metric_families[] = {
     {"runbookd_build", RB_FAMILY_INFO, NULL, "Version and revision of this daemon.", "version,revision", .samples = build_samples},
     {"runbookd_config_last_reload_successful", G, NULL, "Whether the last attempt to load the configuration succeeded.",
@@ -279,6 +311,10 @@ const struct rb_family rb_metric_families[] = {
     {"runbookd_check_last_duration_seconds", G, "seconds", "Duration of the last run.", "check", .check = last_duration},
     {"runbookd_check_duration_seconds", RB_FAMILY_HISTOGRAM, "seconds", "Durations of the runs of all checks.", "le",
      .samples = duration_samples},
+    {"runbookd_drift_items", G, NULL, "Items that differ from the accepted baseline and are not accepted.", "check,change,class",
+     .samples = drift_samples},
+    {"runbookd_drift_baseline_timestamp_seconds", G, "seconds", "When the baseline was accepted; NaN without one.", "check",
+     .samples = drift_baseline_samples},
     {"runbookd_safety_state", G, NULL, "1 for the state that the safety checks are in together.", "state", .samples = safety_samples},
     {"runbookd_triage_duration_seconds", G, "seconds", "Duration of the last round of runs for a triage; NaN before the first.",
      .scalar = triage_duration},

@@ -199,7 +199,8 @@ int rb_render_status_json(const struct rb_view *view, struct rb_buf *out, struct
     for (size_t i = 0; i < snapshot->count; i++)
         rb_render_check_object(out, view, i);
     rb_jw_close(out, ']');
-    key_strings(out, "drift", NULL, 0);
+    rb_jw_key(out, "drift");
+    rb_render_drift_array(out, view, true);
     key_strings(out, "incidents", NULL, 0);
     add_repo(out, &snapshot->repo);
     add_config(out, snapshot);

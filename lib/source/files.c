@@ -67,12 +67,16 @@ static int list_index(struct list *list, git_index *index, const char *prefix, c
         bool again = count > 0 && strcmp(paths[count - 1], path) == 0; /* stages of a conflict */
         if (!again)
             paths[count++] = path;
-        if (again || !list->request->tracked || (from->mode & S_IFMT) == (S_IFDIR | S_IFLNK) || !wanted(list->request, path))
+        bool submodule = (from->mode & S_IFMT) == (S_IFDIR | S_IFLNK);
+        if (again || !list->request->tracked || (submodule && !list->request->submodules) || !wanted(list->request, path))
             continue;
         struct rb_file_entry entry = {.path = path, .tracked = true, .mode = from->mode, .conflicted = GIT_INDEX_ENTRY_STAGE(from) > 0};
         memcpy(entry.blob, from->id.id, sizeof(entry.blob));
         entry.index_mtime_ns = (int64_t)from->mtime.seconds * 1000000000 + from->mtime.nanoseconds;
         entry.index_size = from->file_size;
+        entry.index_ctime_ns = (int64_t)from->ctime.seconds * 1000000000 + from->ctime.nanoseconds;
+        entry.index_ino = from->ino;
+        entry.assumed = (from->flags & GIT_INDEX_ENTRY_VALID) || (from->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE);
         code = add_entry(list, &entry, err);
     }
     *out_paths = paths;
@@ -130,6 +134,13 @@ static int list_untracked(struct list *list, git_repository *repo, const char *p
     return code;
 }
 
+static int64_t written_at(git_index *index)
+{
+    struct stat st;
+    const char *path = git_index_path(index);
+    return path && lstat(path, &st) == 0 ? rb_stat_mtime_ns(&st) : 0;
+}
+
 static int list_git(struct list *list, struct rb_git *git, struct rb_error *err)
 {
     const char *prefix;
@@ -139,6 +150,8 @@ static int list_git(struct list *list, struct rb_git *git, struct rb_error *err)
         code = git_fail(err, RB_ESYS, "cannot read the git index");
     const char **paths = NULL;
     size_t count = 0;
+    if (code == 0 && list->request->out_index_mtime_ns)
+        *list->request->out_index_mtime_ns = written_at(index);
     if (code == 0)
         code = list_index(list, index, prefix, &paths, &count, err);
     if (code == 0 && list->request->untracked)
@@ -160,6 +173,8 @@ int rb_files_list(const struct rb_file_request *request, struct rb_arena *arena,
     struct rb_error open_err = {0};
     if (request->out_unreachable)
         *request->out_unreachable = 0;
+    if (request->out_index_mtime_ns)
+        *request->out_index_mtime_ns = 0;
     int code = request->no_git ? RB_ENOTFOUND : rb_git_open(request->root, &git, &open_err);
     if (code == 0 && !rb_git_workdir(git))
         code = RB_ENOTFOUND;
@@ -179,7 +194,7 @@ int rb_files_list(const struct rb_file_request *request, struct rb_arena *arena,
         code = rb_error_set(err, RB_ENOMEM, "out of memory while listing files");
     if (code == 0) {
         if (list.count > 0)
-            memcpy(entries, list.items, list.count * sizeof(*entries));
+            memcpy(entries, list.items ? list.items : entries, list.count * sizeof(*entries));
         *out = entries;
         *out_count = list.count;
     }

@@ -17,22 +17,26 @@ enum rb_drift_collected {
 
 struct rb_drift_collect {
     const struct rb_check_ctx *ctx;
-    const void *options;          /* what the source's option table filled; see sources.def */
+    const void *options; /* what the source's option table filled; see sources.def */
     struct rb_drift_facts *facts;
-    struct rb_outcome *out;       /* evidence, facts for the graph; result only when it failed */
-    void *state;                  /* state_size zeroed bytes, from collect() to the last step() */
+    struct rb_outcome *out;         /* evidence, facts for the graph; result only when it failed */
+    void *state;                    /* state_size zeroed bytes, from collect() to the last step() */
     struct rb_drift_report *report; /* `cache` may be set */
+    bool proposing;                 /* there is no baseline: facts should bring `kept_text` */
+    int64_t now_wall_ns;            /* of the observation */
+    int64_t previous_wall_ns;       /* of the one before; 0: this is the first */
 };
 
 struct rb_drift_source {
     const char *name;
     size_t state_size;
     enum rb_drift_collected (*collect)(const struct rb_drift_collect *collect); /* worker; NULL: begins with step() */
-    enum rb_drift_collected (*step)(const struct rb_drift_collect *collect, const struct rb_event *event, struct rb_action *next); /* loop; NULL */
+    enum rb_drift_collected (*step)(const struct rb_drift_collect *collect, const struct rb_event *event,
+                                    struct rb_action *next); /* loop; NULL */
     /* Worker, after the comparison: may fill class, time, texts, diff, keys of the items (which have what the comparison alone knows). NULL: values speak for themselves.
      * `kept` gives the masked text that the baseline kept for a key, or NULL. Only for sources without step(). */
-    void (*explain)(const struct rb_drift_collect *collect, struct rb_drift_item *items, size_t count, const char *(*kept)(const void *baseline, const char *key),
-                    const void *baseline);
+    void (*explain)(const struct rb_drift_collect *collect, struct rb_drift_item *items, size_t count,
+                    const char *(*kept)(const void *baseline, const char *key), const void *baseline);
 };
 
 enum { RB_DRIFT_SOURCE_OPTIONS = 256 }; /* bytes that a source's options may take */

@@ -43,6 +43,8 @@ struct rb_text_style {
 };
 int rb_render_status_text(const struct rb_view *view, const struct rb_text_style *style, struct rb_buf *out,
                           struct rb_error *err) RB_MUST_CHECK;
+/* {drift: [{check, baseline, facts, items}]}; `all`: accepted items too, else only what is open. */
+int rb_render_drift_json(const struct rb_view *view, bool all, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
 /* One check, as in the checks array of /status. RB_ENOTFOUND for an unknown index. */
 int rb_render_check_json(const struct rb_view *view, size_t index, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
 /* `check`: {summary, safety, checks} of the chosen indexes (NULL: all); text table, JUnit XML, SARIF 2.1.0, Nagios line. */
@@ -63,5 +65,8 @@ int rb_render_page_html(const struct rb_view *view, enum rb_language language, s
 
 /* RFC 9457 problem details. `type` becomes "urn:runbookd:problem:<type>"; `detail` may be hostile. */
 int rb_render_problem(int status, const char *type, const char *detail, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
+
+/* The fixed families of /metrics as a Markdown table: name, labels, type, meaning. */
+void rb_render_metrics_reference(struct rb_buf *out);
 
 #endif

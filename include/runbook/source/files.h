@@ -18,7 +18,10 @@ struct rb_file_entry {
     unsigned mode;                      /* of the index for tracked files, else st_mode */
     unsigned char blob[20];             /* of the index; zero when untracked */
     int64_t index_mtime_ns, index_size; /* stat data of the index; 0 when untracked */
+    int64_t index_ctime_ns;
+    uint32_t index_ino; /* low 32 bits, as git keeps them */
     bool conflicted;
+    bool assumed;       /* assume-unchanged or skip-worktree: git itself does not look at the file */
 };
 struct rb_file_request {
     const char *root;
@@ -28,6 +31,8 @@ struct rb_file_request {
     const atomic_bool *cancelled; /* may be NULL; ends the walk early with RB_ETIMEOUT */
     bool *out_outside_git;        /* may be NULL: set to whether there is no repository */
     bool no_git;                  /* do not look for a repository: every file counts as untracked */
+    bool submodules;              /* list them too, with mode 0160000 and their commit in `blob` */
+    int64_t *out_index_mtime_ns;  /* may be NULL: when the index was written; 0 outside git */
     size_t *out_unreachable;      /* may be NULL: folders that could not be read or whose path is above 4,000 bytes */
 };
 /* Sorted by path, without duplicates. RB_ELIMIT when there are more. Outside a git repository every file counts as untracked and .git-like folders are left out. Any thread. */

@@ -1,0 +1,22 @@
+/* Tab-separated lines with JSON strings, as baselines, caches and the accept log use them. Private to lib/drift. */
+#ifndef RUNBOOK_DRIFT_LINES_H
+#define RUNBOOK_DRIFT_LINES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runbook/base/buf.h"
+
+enum { LINE_MAX_FIELDS = 12 };
+
+/* Cuts `line` (terminated, writable) at tabs. Number of fields, 0 when there are more than LINE_MAX_FIELDS. */
+size_t line_split(char *line, char *fields[LINE_MAX_FIELDS]);
+/* Undoes a JSON string of rb_drift_value_string in place. NULL when it is none, or holds a NUL. */
+char *line_unquote(char *field);
+/* As above, "-" is NULL; `*ok` becomes false when it is neither. */
+char *line_optional(char *field, bool *ok);
+void line_add_optional(struct rb_buf *out, const char *text);
+bool line_number(const char *field, int64_t *out);
+
+#endif
