@@ -359,14 +359,14 @@ static void conclude(const struct rb_check_ctx *ctx, struct env_run *run, struct
     size_t unset = rb_env_tell_unset(&guard, &run->tally, out);
     RB_BUF_AUTO text;
     rb_buf_init(&text, 1024);
-    if (run->self)
-        add_part(&text, "own environment");
-    if (o->files.count > 0)
-        add_part(&text, "%zu dotenv files", run->files);
     if (o->processes)
         add_part(&text, "%zu/%zu processes", run->processes - run->unreadable_processes, run->processes);
     if (o->containers)
         add_part(&text, "%zu/%zu containers", run->containers - run->unreadable_containers, run->containers);
+    if (run->files > 0 || (o->files.count > 0 && text.len == 0))
+        add_part(&text, "%zu dotenv files", run->files);
+    if (run->self)
+        add_part(&text, "own environment");
     report_values(run, unset, out);
     if (out->result == RB_RESULT_OK)
         rb_outcome_say(out, "%s", rb_buf_str(&text));

@@ -176,10 +176,13 @@ static void violate(struct run *run, const char *reason, const char *fmt, ...)
     run->violations++;
     if (!text)
         return;
-    if (!run->first) {
+    if (!run->first) { /* alone it is the message: no need to say it twice */
         run->first = text;
         run->first_reason = reason;
+        return;
     }
+    if (run->violations == 2)
+        rb_outcome_evidence(run->out, "%s", run->first);
     rb_outcome_evidence(run->out, "%s", text);
 }
 
@@ -470,7 +473,7 @@ static void conclude(struct run *run)
         rb_outcome_set(run->out, RB_RESULT_FAIL, run->first_reason, "%zu violations, %zu keys checked; first: %s", run->violations,
                        run->checked, run->first);
     else if (run->out->result == RB_RESULT_OK)
-        rb_outcome_say(run->out, "%zu keys in %zu files as expected", run->checked, run->files);
+        rb_outcome_say(run->out, "%zu keys in %zu files", run->checked, run->files);
 }
 
 static void run_check(const struct rb_check_ctx *ctx, struct rb_outcome *out)

@@ -76,6 +76,18 @@ void rb_triage_verdict(const struct rb_triage *t, struct rb_buf *out)
         RB_SAY(out, t->language, OPEN_NONE, NULL);
 }
 
+/* The age of the oldest look of a guard; NaN when one never looked. */
+static double safety_age_s(const struct rb_view *view)
+{
+    double oldest = 0;
+    for (size_t i = 0; i < view->snapshot->count; i++) {
+        double age = rb_render_age_s(view, i);
+        if (view->snapshot->plan->checks[i].phase == RB_PHASE_SAFETY && !(age <= oldest))
+            oldest = age;
+    }
+    return oldest;
+}
+
 void rb_triage_safety(const struct rb_triage *t, struct rb_buf *out)
 {
     const struct rb_snapshot *snapshot = t->view->snapshot;
@@ -85,7 +97,15 @@ void rb_triage_safety(const struct rb_triage *t, struct rb_buf *out)
         return;
     rb_buf_adds(out, " (");
     for (size_t i = 0; i < snapshot->safety_evidence_count; i++)
-        rb_buf_addf(out, "%s%s", i ? "; " : "", snapshot->safety_evidence[i]);
+        rb_buf_addf(out, "%s%s", !i ? "" : safety == RB_SAFETY_HELD ? ", " : "; ", snapshot->safety_evidence[i]);
+    double age_s = safety_age_s(t->view);
+    if (isfinite(age_s)) {
+        RB_BUF_AUTO age;
+        rb_buf_init(&age, 64);
+        rb_render_duration(&age, age_s);
+        rb_buf_adds(out, "; ");
+        RB_SAY(out, t->language, AGO, rb_buf_str(&age));
+    }
     rb_buf_addc(out, ')');
 }
 

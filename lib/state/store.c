@@ -376,20 +376,30 @@ void rb_store_watch_safety(struct rb_store *store, bool quiet)
     store->safety_told = safety;
 }
 
-/* One line for each check that makes safety what it is. */
-static void add_safety_evidence(const struct rb_store *store, struct rb_snapshot *snapshot)
+/* What a guard that holds has looked at speaks for itself ("58 keys in 7 files"); any other line begins with the check's name. */
+static const char *safety_line(const struct rb_record *record, struct rb_arena *arena)
+{
+    const char *message = record->message[0] ? record->message : rb_state_name(record->state);
+    if (record->state == RB_STATE_OK && record->message[0])
+        return rb_arena_strdup(arena, message);
+    return rb_arena_printf(arena, "%s: %s", record->spec->name, message);
+}
+
+/* One line for each check that makes safety what it is, those without a blemish first. */
+static void add_safety_evidence(struct rb_snapshot *snapshot)
 {
     const char **lines = rb_arena_array(snapshot->arena, SAFETY_EVIDENCE_MAX + 1, sizeof *lines);
     size_t more = 0;
-    for (size_t i = 0; lines && i < snapshot->count; i++) {
-        const struct rb_record *record = snapshot->records[i];
-        if (record->spec->phase != RB_PHASE_SAFETY || rb_safety_worse(RB_SAFETY_NONE, record->state) != snapshot->safety)
+    for (size_t i = 0; lines && i < 2 * snapshot->count; i++) {
+        const struct rb_record *record = snapshot->records[i % snapshot->count];
+        bool flawless = record->state == RB_STATE_OK;
+        if (record->spec->phase != RB_PHASE_SAFETY || rb_safety_worse(RB_SAFETY_NONE, record->state) != snapshot->safety ||
+            flawless != (i < snapshot->count))
             continue;
         if (snapshot->safety_evidence_count == SAFETY_EVIDENCE_MAX)
             more++;
         else
-            lines[snapshot->safety_evidence_count++] = rb_arena_printf(snapshot->arena, "%s: %s", store->plan->checks[i].name,
-                                                                       record->message[0] ? record->message : rb_state_name(record->state));
+            lines[snapshot->safety_evidence_count++] = safety_line(record, snapshot->arena);
     }
     if (more)
         lines[snapshot->safety_evidence_count++] = rb_arena_printf(snapshot->arena, "and %zu more", more);
@@ -475,7 +485,7 @@ struct rb_snapshot *rb_store_snapshot(struct rb_store *store, const struct rb_sn
     bool built = snapshot->arena && add_records(store, snapshot) && add_timeline(store, owned);
     if (built) {
         copy_extra(snapshot, extra);
-        add_safety_evidence(store, snapshot);
+        add_safety_evidence(snapshot);
     }
     if (!built || rb_arena_failed(snapshot->arena)) {
         rb_snapshot_unref(snapshot);
