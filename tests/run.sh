@@ -94,7 +94,6 @@ head_line "result"
 grep '^SKIP ' "$results" || true
 grep '^FAIL ' "$results" || true
 passed=$(count PASS) failed=$(count FAIL) skipped=$(count SKIP)
-printf '%s passed, %s failed' "$passed" "$failed"
-[ "$skipped" = 0 ] || printf ', %s skipped' "$skipped"
-printf '\n'
+[ "$skipped" = 0 ] || printf '%s skipped, each with its reason above\n' "$skipped"
+printf '%s passed, %s failed\n' "$passed" "$failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
