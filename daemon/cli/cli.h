@@ -34,7 +34,7 @@ struct rb_cli_option {
 struct rb_cli_args {
     struct rb_app_options app;
     bool json, help, version;
-    bool strict, force, to_stdout, discovery, man;
+    bool strict, force, to_stdout, discovery, man, markdown;
     bool observed;             /* evidence: what was observed too */
     struct rb_strings commits; /* evidence: --commit, several */
     int phase;                 /* -1: any */
@@ -127,5 +127,13 @@ void rb_cli_wrap(struct rb_buf *out, const char *text, size_t at, size_t indent,
 
 /* ---- man.c: runbookd(1) in roff, made from the tables ---- */
 void rb_cli_man(struct rb_buf *out);
+
+/* ---- markdown.c: docs/reference.md, made from the tables ---- */
+void rb_cli_markdown(struct rb_buf *out);
+
+/* ---- cmd_explain.c ---- */
+
+/* What `explain NAME` prints, for a kind, "daemon", "check" or "defaults". False when nothing has this name. */
+bool rb_cli_explain(const char *name, struct rb_buf *out);
 
 #endif

@@ -10,6 +10,7 @@
 static const struct rb_cli_option options[] = {
     {"discovery", 0, RB_CLI_FLAG, ARG(discovery), NULL, "What discovery looks at and which programs its plan may start.", NULL},
     {"man", 0, RB_CLI_FLAG, ARG(man), NULL, "Print the manual page runbookd(1) in roff.", NULL},
+    {"markdown", 0, RB_CLI_FLAG, ARG(markdown), NULL, "Print the whole reference (docs/reference.md).", NULL},
     {NULL}};
 
 static const char *const exec_names[RB_EXEC_COUNT] = {
@@ -100,8 +101,7 @@ static int unknown_kind(const char *name)
     return RB_EXIT_USAGE;
 }
 
-/* False when nothing has this name. */
-static bool explain_name(const char *name, struct rb_buf *out)
+bool rb_cli_explain(const char *name, struct rb_buf *out)
 {
     const struct rb_kind *kind = find_kind(name);
     if (kind) {
@@ -125,11 +125,13 @@ static int run(const struct rb_cli *cli)
     rb_buf_init(&text, RB_RENDER_MAX);
     if (args->man)
         rb_cli_man(&text);
+    else if (args->markdown)
+        rb_cli_markdown(&text);
     else if (args->discovery)
         rb_discovery_explain(&text);
     else if (args->words.count == 0)
         overview(&text);
-    else if (!explain_name(args->words.items[0], &text))
+    else if (!rb_cli_explain(args->words.items[0], &text))
         return unknown_kind(args->words.items[0]);
     return rb_cli_write(&text, RB_EXIT_OK);
 }
