@@ -1,8 +1,11 @@
 /* port: who listens on a TCP port of this machine, and is it who should?
  *
  * Two parts. The worker part asks the platform for the listeners and their owners (a walk of /proc, so not on the loop) and decides everything that
- * can be decided without talking to anybody. Only when that leaves no failure and a `marker` is configured does the exchange follow: one GET whose
- * body must contain the marker.
+ * can be decided without talking to anybody. The exchange part follows for two questions: which container is behind a listener that only forwards (the Docker
+ * engine is asked, GET only), and, when there is no failure, whether the answer to one GET contains the `marker`.
+ *
+ * With `owner: {container: …}` the engine's word counts, not the process's name: an ordinary user cannot see who holds docker-proxy's socket, and an engine without
+ * proxies forwards packets without any listener.
  *
  * An owner that this user may not see is `unknown`, never a stranger; a port that nobody visible holds likewise (another name space). The last owner
  * that was seen is remembered, so that triage can say what was there before the port closed. */
@@ -13,8 +16,9 @@
 
 #include "runbook/base/redact.h"
 #include "runbook/base/text.h"
+#include "runbook/check/docker.h"
 #include "runbook/check/facts.h"
-#include "runbook/check/kind.h"
+#include "runbook/check/listener.h"
 
 #define MARKER_MAX_BODY ((size_t)4 << 20)
 
@@ -27,7 +31,7 @@ struct port_options {
     int64_t port;
     const char *address;
     const struct rb_node *owner_node;
-    const char *owner; /* set by validate from the node */
+    const char *owner, *container, *socket; /* set by validate from the node */
     bool free;
     int bind;
     struct marker_options marker;
@@ -40,7 +44,18 @@ struct port_memory {
     pid_t pid;
     int64_t seen_wall_ns;
     char name[64], command[512], cwd[512]; /* command is redacted */
-    char marker_host[80];                  /* of this run: where the exchange goes */
+    struct rb_docker_client client;        /* the last engine that answered: it need not be asked for its version again */
+};
+
+enum stage { STAGE_VERSION, STAGE_LIST, STAGE_MARKER };
+
+/* Of one run, shared by both parts. */
+struct port_state {
+    enum stage stage;
+    bool ask_engine;
+    const char *holder; /* the first listener, described; NULL: nobody listens */
+    char marker_host[80];
+    struct rb_docker_client client;
 };
 
 static const struct rb_choice bind_choices[] = {{"any", BIND_ANY, "every address will do"},
@@ -61,38 +76,23 @@ static const struct rb_option marker_table[] = {{.name = "url",
                                                  .example = "peaktrade_ai_"},
                                                 {NULL}};
 
+#define OPTION(option_name, option_type, field, ...)                                                                 \
+    {                                                                                                                \
+        .name = option_name, .type = option_type, .offset = offsetof(struct port_options, field), .doc = __VA_ARGS__ \
+    }
 static const struct rb_option options[] = {
-    {.name = "port",
-     .type = RB_OPT_INT,
-     .offset = offsetof(struct port_options, port),
-     .doc = "The TCP port.",
-     .min = 1,
-     .max = 65535,
-     .example = "9110"},
-    {.name = "address",
-     .type = RB_OPT_STRING,
-     .offset = offsetof(struct port_options, address),
-     .doc = "Instead of port: IP address and port; only listeners that this address reaches count.",
-     .example = "\"127.0.0.1:9110\""},
-    {.name = "owner",
-     .type = RB_OPT_NODE,
-     .offset = offsetof(struct port_options, owner_node),
-     .doc = "Part of the name of the process that should listen, in any case.",
-     .example = "python"},
-    {.name = "free", .type = RB_OPT_BOOL, .offset = offsetof(struct port_options, free), .doc = "Nobody may listen.", .fallback = "false"},
-    {.name = "bind",
-     .type = RB_OPT_CHOICE,
-     .offset = offsetof(struct port_options, bind),
-     .doc = "How widely it may listen.",
-     .fallback = "any",
-     .choices = bind_choices},
-    {.name = "marker",
-     .type = RB_OPT_STRUCT,
-     .offset = offsetof(struct port_options, marker),
-     .doc = "A GET whose answer proves who listens.",
-     .sub = marker_table,
-     .sub_size = sizeof(struct marker_options),
-     .example = "{url: /metrics, contains: peaktrade_ai_}"},
+    OPTION("port", RB_OPT_INT, port, "The TCP port.", .min = 1, .max = 65535, .example = "9110"),
+    OPTION("address", RB_OPT_STRING, address, "Instead of port: IP address and port; only listeners that this address reaches count.",
+           .example = "\"127.0.0.1:9110\""),
+    OPTION("owner", RB_OPT_NODE, owner_node,
+           "Part of the name of the process that should listen, in any case; or {container: NAME} (a container's name, its compose "
+           "service, or "
+           "project/service), with socket: PATH for an engine at an unusual place.",
+           .example = "{container: grafana}"),
+    OPTION("free", RB_OPT_BOOL, free, "Nobody may listen.", .fallback = "false"),
+    OPTION("bind", RB_OPT_CHOICE, bind, "How widely it may listen.", .fallback = "any", .choices = bind_choices),
+    OPTION("marker", RB_OPT_STRUCT, marker, "A GET whose answer proves who listens.", .sub = marker_table,
+           .sub_size = sizeof(struct marker_options), .example = "{url: /metrics, contains: peaktrade_ai_}"),
     {NULL}};
 
 static const struct rb_value_def values[] = {{"listeners", "", RB_VALUE_GAUGE, "Sockets that listen on the port.", NULL}, {NULL}};
@@ -108,27 +108,7 @@ static const struct rb_reason_def reasons[] = {
     {"unreadable", "The system did not list its listeners; the message has its error."},
     {NULL}};
 
-/* ---- addresses ---- */
-
-static bool is_wildcard(const char *address)
-{
-    return strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0;
-}
-
-static bool is_loopback(const char *address)
-{
-    return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0 || strncmp(address, "::ffff:127.", 11) == 0;
-}
-
-/* Whether a connection to `wanted` could reach this listener. */
-static bool reaches(const struct rb_listener *listener, const char *wanted)
-{
-    if (wanted[0] == '\0' || strcasecmp(listener->address, wanted) == 0 || strcmp(listener->address, "::") == 0)
-        return true;
-    if (strncasecmp(listener->address, "::ffff:", 7) == 0 && strcmp(listener->address + 7, wanted) == 0)
-        return true;
-    return strcmp(listener->address, "0.0.0.0") == 0 && strchr(wanted, ':') == NULL;
-}
+/* ---- owners ---- */
 
 /* Where a GET to this listener goes, ready for a URL. */
 static void marker_host(const struct rb_listener *listener, const char *wanted, char *out, size_t out_size)
@@ -141,8 +121,6 @@ static void marker_host(const struct rb_listener *listener, const char *wanted, 
     bool v6 = strchr(address, ':') != NULL;
     (void)snprintf(out, out_size, "%s%s%s", v6 ? "[" : "", address, v6 ? "]" : "");
 }
-
-/* ---- owners ---- */
 
 static void clip(char *out, size_t out_size, const char *text)
 {
@@ -193,36 +171,9 @@ static void owner_facts(const struct port_memory *memory, struct rb_outcome *out
         rb_outcome_fact(out, RB_FACT_CWD, "%s", memory->cwd);
 }
 
-/* "python3 (pid 812) on 127.0.0.1:9110" */
-static const char *describe(struct rb_arena *arena, const struct rb_listener *listener)
-{
-    bool v6 = strchr(listener->address, ':') != NULL;
-    char place[80];
-    (void)snprintf(place, sizeof place, "%s%s%s:%u", v6 ? "[" : "", listener->address, v6 ? "]" : "", (unsigned)listener->port);
-    const char *text = NULL;
-    if (listener->owner == RB_OWNER_KNOWN)
-        text = rb_arena_printf(arena, "%s (pid %ld) on %s", listener->name ? listener->name : "a process", (long)listener->pid, place);
-    else if (listener->owner == RB_OWNER_UNREADABLE)
-        text = rb_arena_printf(arena, "a process of user id %lu on %s", (unsigned long)listener->uid, place);
-    else
-        text = rb_arena_printf(arena, "no process that can be seen from here on %s", place);
-    return text ? text : "";
-}
-
-static bool is_container_proxy(const char *name)
-{
-    static const char *const proxies[] = {"docker-proxy", "rootlessport", "com.docker", "vpnkit",
-                                          "slirp4netns",  "pasta",        "OrbStack",   "gvproxy"};
-    for (size_t i = 0; i < sizeof proxies / sizeof proxies[0]; i++) {
-        if (rb_text_find_nocase(name, proxies[i]))
-            return true;
-    }
-    return false;
-}
-
 static void check_owner(const char *wanted, const struct rb_listener *listener, struct rb_outcome *out)
 {
-    const char *who = describe(out->arena, listener);
+    const char *who = rb_listener_describe(out->arena, listener);
     if (listener->owner != RB_OWNER_KNOWN) {
         rb_outcome_raise(out, RB_RESULT_UNKNOWN, "owner_unreadable", "port %u is held by %s; whether that is %s cannot be seen",
                          (unsigned)listener->port, who, wanted);
@@ -231,7 +182,7 @@ static void check_owner(const char *wanted, const struct rb_listener *listener, 
     const char *name = listener->name ? listener->name : "";
     if (rb_text_find_nocase(name, wanted))
         return;
-    const char *more = is_container_proxy(name) ? "; it forwards to a container" : "";
+    const char *more = rb_listener_is_proxy(name) ? "; it forwards to a container" : "";
     rb_outcome_raise(out, RB_RESULT_FAIL, "wrong_owner", "port %u is held by %s, expected %s%s", (unsigned)listener->port, who, wanted,
                      more);
 }
@@ -247,10 +198,12 @@ static void nobody_listens(const struct rb_check_ctx *ctx, unsigned port, struct
 {
     const struct port_options *o = ctx->options;
     const struct port_memory *memory = ctx->memory;
+    struct port_state *state = ctx->state;
     if (o->free) {
         rb_outcome_say(out, "port %u is free", port);
         return;
     }
+    state->ask_engine = o->container != NULL;
     out->sighting = RB_SIGHTING_GONE;
     const char *where = o->host[0] ? o->address : rb_arena_printf(ctx->arena, "port %u", port);
     rb_outcome_set(out, RB_RESULT_FAIL, "not_listening", "nobody listens on %s", where ? where : "the port");
@@ -268,26 +221,36 @@ static void nobody_listens(const struct rb_check_ctx *ctx, unsigned port, struct
 static void judge_listener(const struct rb_check_ctx *ctx, const struct rb_listener *listener, struct rb_outcome *out)
 {
     const struct port_options *o = ctx->options;
-    const char *who = describe(ctx->arena, listener);
+    struct port_state *state = ctx->state;
+    const char *who = rb_listener_describe(ctx->arena, listener);
     if (o->free)
         rb_outcome_raise(out, RB_RESULT_FAIL, "taken", "port %u should be free, but is held by %s", (unsigned)listener->port, who);
     if (o->owner)
         check_owner(o->owner, listener, out);
-    if (o->bind == BIND_LOOPBACK && !is_loopback(listener->address))
+    bool proxy = listener->owner == RB_OWNER_KNOWN && rb_listener_is_proxy(listener->name);
+    if (proxy || (o->container && listener->owner != RB_OWNER_KNOWN))
+        state->ask_engine = true;
+    else if (o->container)
+        rb_outcome_raise(out, RB_RESULT_FAIL, "wrong_owner", "port %u is held by %s, expected container %s", (unsigned)listener->port, who,
+                         o->container);
+    if (o->bind == BIND_LOOPBACK && !rb_listener_is_loopback(listener->address))
         rb_outcome_raise(out, RB_RESULT_FAIL, "exposed", "port %u is open on %s, beyond this machine", (unsigned)listener->port,
-                         is_wildcard(listener->address) ? "every address" : listener->address);
+                         rb_listener_is_wildcard(listener->address) ? "every address" : listener->address);
 }
 
 static void somebody_listens(const struct rb_check_ctx *ctx, unsigned port, const struct rb_listener *first, struct rb_outcome *out)
 {
     const struct port_options *o = ctx->options;
     struct port_memory *memory = ctx->memory;
+    struct port_state *state = ctx->state;
+    state->holder = rb_listener_describe(ctx->arena, first);
+    marker_host(first, o->host, state->marker_host, sizeof state->marker_host);
     if (!o->free)
         out->sighting = RB_SIGHTING_PRESENT;
     /* The findings about owners name who it is themselves. */
     bool named = out->result > RB_RESULT_OK && strcmp(out->reason, "exposed") != 0;
     if (!named)
-        rb_outcome_say(out, "port %u is held by %s", port, describe(ctx->arena, first));
+        rb_outcome_say(out, "port %u is held by %s", port, state->holder);
     if (first->owner == RB_OWNER_KNOWN) {
         remember(ctx, first);
         rb_outcome_evidence(out, "command: %s", memory->command[0] ? memory->command : "unknown");
@@ -295,10 +258,38 @@ static void somebody_listens(const struct rb_check_ctx *ctx, unsigned port, cons
     }
     if (out->result > RB_RESULT_OK)
         hints(port, out);
-    if (o->marker.url && out->result != RB_RESULT_FAIL) {
-        marker_host(first, o->host, memory->marker_host, sizeof memory->marker_host);
-        out->final = false;
+}
+
+/* The engine does not say which container it is. */
+static void engine_is_silent(const struct rb_check_ctx *ctx, const struct rb_docker_fault *fault, struct rb_outcome *out)
+{
+    const struct port_options *o = ctx->options;
+    struct port_memory *memory = ctx->memory;
+    memory->client.api_minor = 0;
+    if (o->container)
+        rb_outcome_raise(out, RB_RESULT_UNKNOWN, "owner_unreadable", "whether container %s holds port %u cannot be seen: %s", o->container,
+                         (unsigned)o->port, fault->text);
+    else
+        rb_outcome_evidence(out, "which container it forwards to cannot be seen: %s", fault->text);
+}
+
+/* Decides what the exchange has to ask; it is needed when there is something. */
+static void plan_exchange(const struct rb_check_ctx *ctx, struct rb_outcome *out)
+{
+    const struct port_options *o = ctx->options;
+    const struct rb_docker_client *last = &((const struct port_memory *)ctx->memory)->client;
+    struct port_state *state = ctx->state;
+    struct rb_docker_client *client = &state->client;
+    struct rb_docker_fault fault;
+    if (state->ask_engine && !rb_docker_client_find(client, o->socket, ctx->arena, &fault)) {
+        engine_is_silent(ctx, &fault, out);
+        state->ask_engine = false;
     }
+    if (state->ask_engine && strcmp(client->endpoint.unix_socket, last->endpoint.unix_socket) == 0 &&
+        strcmp(client->endpoint.url, last->endpoint.url) == 0)
+        client->api_minor = last->api_minor;
+    bool ask_marker = o->marker.url && state->holder && out->result != RB_RESULT_FAIL;
+    out->final = !state->ask_engine && !ask_marker;
 }
 
 static void list_failed(const struct rb_error *err, unsigned port, struct rb_outcome *out)
@@ -322,11 +313,11 @@ static void run(const struct rb_check_ctx *ctx, struct rb_outcome *out)
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        if (listeners[i].port != port || !reaches(&listeners[i], o->host))
+        if (listeners[i].port != port || !rb_listener_reaches(listeners[i].address, o->host))
             continue;
         matching++;
         if (first)
-            rb_outcome_evidence(out, "also held by %s", describe(ctx->arena, &listeners[i]));
+            rb_outcome_evidence(out, "also held by %s", rb_listener_describe(ctx->arena, &listeners[i]));
         first = first ? first : &listeners[i];
         judge_listener(ctx, &listeners[i], out);
     }
@@ -335,17 +326,148 @@ static void run(const struct rb_check_ctx *ctx, struct rb_outcome *out)
         somebody_listens(ctx, port, first, out);
     else
         nobody_listens(ctx, port, out);
+    plan_exchange(ctx, out);
+}
+
+/* ---- the exchange part: the container ---- */
+
+static bool answers_to(const struct rb_docker_container *container, const char *wanted)
+{
+    size_t project_len = strlen(container->project);
+    if (strcmp(container->name, wanted) == 0 || (container->service[0] && strcmp(container->service, wanted) == 0))
+        return true;
+    return project_len > 0 && strncmp(wanted, container->project, project_len) == 0 && wanted[project_len] == '/' &&
+           strcmp(wanted + project_len + 1, container->service) == 0;
+}
+
+/* From the list's item: {"IP": "0.0.0.0", "PublicPort": 3000, "Type": "tcp"}; without IP it is every address. */
+static bool publishes(const json_t *item, const struct port_options *o)
+{
+    const json_t *ports = json_object_get(item, "Ports");
+    for (size_t i = 0; i < json_array_size(ports); i++) {
+        const json_t *port = json_array_get(ports, i);
+        const char *address = json_string_value(json_object_get(port, "IP")), *type = json_string_value(json_object_get(port, "Type"));
+        if (json_integer_value(json_object_get(port, "PublicPort")) == o->port && type && strcmp(type, "tcp") == 0 &&
+            rb_listener_reaches(address && *address ? address : "::", o->host))
+            return true;
+    }
+    return false;
+}
+
+static void report_container(const struct rb_docker_container *container, unsigned port, struct rb_outcome *out)
+{
+    struct rb_arena *arena = out->arena;
+    const char *service = container->service[0] ? rb_arena_printf(arena, "%s/%s", container->project, container->service) : NULL;
+    rb_outcome_evidence(out, "container %s, image %s%s%s", rb_docker_clean(container->name, arena),
+                        rb_docker_clean(container->image, arena), service ? ", service " : "",
+                        service ? rb_docker_clean(service, arena) : "");
+    rb_outcome_fact(out, RB_FACT_CONTAINER, "%s", container->name);
+    rb_outcome_fact(out, RB_FACT_PUBLISH, "%u", port);
+    if (service)
+        rb_outcome_fact(out, RB_FACT_SERVICE, "%s", service);
+}
+
+static void judge_publisher(const struct rb_check_ctx *ctx, const struct rb_docker_container *container, struct rb_outcome *out)
+{
+    const struct port_options *o = ctx->options;
+    const struct port_state *state = ctx->state;
+    unsigned port = (unsigned)o->port;
+    const char *name = rb_docker_clean(container->name, ctx->arena), *image = rb_docker_clean(container->image, ctx->arena);
+    report_container(container, port, out);
+    if (o->container && !answers_to(container, o->container)) {
+        rb_outcome_raise(out, RB_RESULT_FAIL, "wrong_owner", "port %u is held by container %s (%s), expected container %s", port, name,
+                         image, o->container);
+        return;
+    }
+    if (o->container && !state->holder) {
+        rb_outcome_set(out, RB_RESULT_OK, "none", "port %u is forwarded to container %s (%s) by the engine itself", port, name, image);
+        out->sighting = RB_SIGHTING_PRESENT;
+    } else if (out->result == RB_RESULT_OK) {
+        rb_outcome_say(out, "port %u is held by container %s (%s) through %s", port, name, image, state->holder);
+    }
+}
+
+static void nobody_publishes(const struct rb_check_ctx *ctx, const struct rb_docker_container *named, struct rb_outcome *out)
+{
+    const struct port_options *o = ctx->options;
+    const struct port_state *state = ctx->state;
+    if (!o->container) {
+        rb_outcome_evidence(out, "no container of this engine publishes the port");
+        return;
+    }
+    if (state->holder)
+        rb_outcome_raise(out, RB_RESULT_FAIL, "wrong_owner", "port %u is held by %s, and no container publishes it; expected container %s",
+                         (unsigned)o->port, state->holder, o->container);
+    if (named)
+        rb_outcome_evidence(out, "container %s is %s and does not publish port %u", rb_docker_clean(named->name, ctx->arena),
+                            rb_docker_state_name(named->state), (unsigned)o->port);
+    else
+        rb_outcome_evidence(out, "there is no container %s", o->container);
+}
+
+static void judge_containers(const struct rb_check_ctx *ctx, const json_t *list, struct rb_outcome *out)
+{
+    const struct port_options *o = ctx->options;
+    struct rb_docker_container container, named = {0};
+    bool is_named = false;
+    for (size_t i = 0; i < json_array_size(list) && i < RB_DOCKER_MAX_CONTAINERS; i++) {
+        const json_t *item = json_array_get(list, i);
+        if (!rb_docker_listed(item, ctx->arena, &container))
+            continue;
+        if (container.state == RB_DOCKER_STATE_RUNNING && publishes(item, o)) {
+            judge_publisher(ctx, &container, out);
+            return;
+        }
+        if (o->container && answers_to(&container, o->container)) {
+            named = container;
+            is_named = true;
+        }
+    }
+    nobody_publishes(ctx, is_named ? &named : NULL, out);
+}
+
+/* One answer of the engine; true when `next` asks for more. */
+static bool hear_engine(const struct rb_check_ctx *ctx, struct port_state *state, const struct rb_event *event, struct rb_action *next,
+                        struct rb_outcome *out)
+{
+    struct port_memory *memory = ctx->memory;
+    struct rb_docker_fault fault;
+    json_t *document = NULL;
+    if (state->stage == STAGE_VERSION) {
+        int known = rb_docker_take_version(ctx, &state->client, event, next, &document, &fault);
+        json_decref(document);
+        if (known == 0)
+            return true;
+        if (known < 0) {
+            engine_is_silent(ctx, &fault, out);
+            return false;
+        }
+        memory->client = state->client;
+        state->stage = STAGE_LIST;
+        rb_docker_get(ctx, &state->client, next, "/containers/json?all=1");
+        return true;
+    }
+    document = rb_docker_json(&state->client, event, ctx->arena, &fault);
+    if (document)
+        judge_containers(ctx, document, out);
+    else
+        engine_is_silent(ctx, &fault, out);
+    json_decref(document);
+    return false;
 }
 
 /* ---- the exchange part: the marker ---- */
 
-static void ask(const struct rb_check_ctx *ctx, struct rb_action *next)
+static void ask_marker(const struct rb_check_ctx *ctx, struct port_state *state, struct rb_action *next, const struct rb_outcome *out)
 {
     const struct port_options *o = ctx->options;
-    const struct port_memory *memory = ctx->memory;
     const char *url = o->marker.url;
+    state->stage = STAGE_MARKER;
+    *next = (struct rb_action){.type = RB_ACTION_DONE};
+    if (!url || !state->holder || out->result == RB_RESULT_FAIL)
+        return;
     if (url[0] == '/')
-        url = rb_arena_printf(ctx->arena, "http://%s:%u%s", memory->marker_host, (unsigned)o->port, o->marker.url);
+        url = rb_arena_printf(ctx->arena, "http://%s:%u%s", state->marker_host, (unsigned)o->port, o->marker.url);
     next->type = url ? RB_ACTION_HTTP : RB_ACTION_DONE;
     next->http = (struct rb_http_request){.method = "GET", .url = url, .max_body = MARKER_MAX_BODY};
 }
@@ -371,18 +493,34 @@ static void judge_marker(const struct port_options *o, const struct rb_http_resp
     hints((unsigned)o->port, out);
 }
 
-static void step(const struct rb_check_ctx *ctx, void *state RB_UNUSED, const struct rb_event *event, struct rb_action *next,
-                 struct rb_outcome *out)
+static void hear_marker(const struct port_options *o, const struct rb_event *event, struct rb_outcome *out)
 {
-    const struct port_options *o = ctx->options;
-    next->type = RB_ACTION_DONE;
-    if (event->type == RB_EVENT_START)
-        ask(ctx, next);
-    else if (event->type == RB_EVENT_HTTP && event->http)
+    if (event->type == RB_EVENT_HTTP && event->http)
         judge_marker(o, event->http, out);
     else
         rb_outcome_raise(out, RB_RESULT_FAIL, rb_net_failure_reason(event->failure), "port %u listens, but GET %s failed: %s",
                          (unsigned)o->port, o->marker.url, event->detail ? event->detail : rb_net_failure_reason(event->failure));
+}
+
+static void step(const struct rb_check_ctx *ctx, void *state_memory, const struct rb_event *event, struct rb_action *next,
+                 struct rb_outcome *out)
+{
+    struct port_state *state = state_memory;
+    if (event->type != RB_EVENT_START && state->stage == STAGE_MARKER) {
+        hear_marker(ctx->options, event, out);
+        next->type = RB_ACTION_DONE;
+    } else if (event->type != RB_EVENT_START) {
+        if (!hear_engine(ctx, state, event, next, out))
+            ask_marker(ctx, state, next, out);
+    } else if (!state->ask_engine) {
+        ask_marker(ctx, state, next, out);
+    } else if (state->client.api_minor > 0) {
+        state->stage = STAGE_LIST;
+        rb_docker_get(ctx, &state->client, next, "/containers/json?all=1");
+    } else {
+        state->stage = STAGE_VERSION;
+        rb_docker_ask_version(ctx, &state->client, next);
+    }
 }
 
 /* ---- the table's cross rules ---- */
@@ -414,9 +552,27 @@ static bool split_address(struct port_options *o)
     memcpy(o->host, start, len);
     o->host[len] = '\0';
     o->port = port;
-    if (is_wildcard(o->host))
+    if (rb_listener_is_wildcard(o->host))
         o->host[0] = '\0';
     return true;
+}
+
+static void validate_container(struct port_options *o, const struct rb_node *owner, struct rb_diags *diags)
+{
+    for (size_t i = 0; i < owner->count; i++) {
+        const struct rb_node *item = owner->items[i];
+        const char *text = item->type == RB_NODE_SCALAR && item->scalar[0] ? item->scalar : NULL;
+        if (strcmp(owner->keys[i], "container") != 0 && strcmp(owner->keys[i], "socket") != 0)
+            (void)rb_diag_add(diags, owner->key_marks[i], "unknown key '%s' in owner; there are container and socket", owner->keys[i]);
+        else if (!text)
+            (void)rb_diag_add(diags, item->mark, "owner: %s must be a text", owner->keys[i]);
+        else if (owner->keys[i][0] == 'c')
+            o->container = text;
+        else
+            o->socket = text;
+    }
+    if (!rb_node_get(owner, "container"))
+        (void)rb_diag_add(diags, owner->mark, "owner needs container: the name of a container, its compose service, or project/service");
 }
 
 static void validate_owner(struct port_options *o, struct rb_diags *diags)
@@ -424,12 +580,12 @@ static void validate_owner(struct port_options *o, struct rb_diags *diags)
     const struct rb_node *owner = o->owner_node;
     if (!owner || owner->invalid)
         return;
-    if (owner->type == RB_NODE_MAPPING && rb_node_get(owner, "container"))
-        (void)rb_diag_add(
-            diags, owner->mark,
-            "owner: this version cannot look into containers; use a marker, or the name of the process that publishes the port");
-    else if (owner->type != RB_NODE_SCALAR || owner->scalar[0] == '\0')
-        (void)rb_diag_add(diags, owner->mark, "owner must be a part of a process name, for example python");
+    if (owner->type == RB_NODE_MAPPING) {
+        validate_container(o, owner, diags);
+        return;
+    }
+    if (owner->type != RB_NODE_SCALAR || owner->scalar[0] == '\0')
+        (void)rb_diag_add(diags, owner->mark, "owner must be a part of a process name, for example python, or {container: NAME}");
     else
         o->owner = owner->scalar;
 }
@@ -470,5 +626,5 @@ const struct rb_kind rb_kind_port = {
     .exec = RB_EXEC_EXCHANGE,
     .memory_size = sizeof(struct port_memory),
     .run = run,
-    .exchange = &(const struct rb_exchange_ops){.state_size = sizeof(char), .step = step},
+    .exchange = &(const struct rb_exchange_ops){.state_size = sizeof(struct port_state), .step = step},
 };
