@@ -239,7 +239,7 @@ static void pass(struct rb_pattern_scanner *scanner, const hs_database_t *databa
 /* The same pass again over a text whose "\r\n" are "\n\n": what ends in `$` matches only there. */
 static void pass_with_returns(struct rb_pattern_scanner *scanner, const hs_database_t *database, char *view)
 {
-    if (!scanner->set->any_ends || !memmem(view, scanner->len, "\r\n", 2))
+    if (!scanner->set->any_ends || !text_has_returns(view, scanner->len))
         return;
     text_blank_returns(view, scanner->len);
     pass(scanner, database, view);
@@ -269,7 +269,7 @@ static char *copy_text(struct rb_pattern_scanner *scanner)
 static void search_narrow(struct rb_pattern_scanner *scanner)
 {
     pass(scanner, scanner->set->narrow, scanner->text);
-    if (!scanner->set->any_ends || !memmem(scanner->text, scanner->len, "\r\n", 2))
+    if (!scanner->set->any_ends || !text_has_returns(scanner->text, scanner->len))
         return;
     char *view = copy_text(scanner);
     if (view)

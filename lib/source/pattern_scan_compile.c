@@ -49,6 +49,18 @@ static bool needs_lines(const char *regex)
     return false;
 }
 
+/* A '$' that is not escaped; one within a class is taken for one too. */
+static bool looks_at_end(const char *regex)
+{
+    for (const char *at = regex; *at; at++) {
+        if (*at == '$')
+            return true;
+        if (*at == '\\' && at[1])
+            at++;
+    }
+    return false;
+}
+
 pcre2_code *pattern_compile(const struct rb_pattern *pattern, struct rb_error *err)
 {
     uint32_t options = pattern->flags & RB_PATTERN_BYTES ? 0 : PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_UCP;
@@ -158,7 +170,7 @@ static int study(struct rb_pattern_set *set, size_t *out_bad, struct rb_error *e
         struct pattern_info *info = &set->infos[i];
         const char *sought = pattern->filter ? pattern->filter : pattern->regex;
         info->wide = means_more_than_bytes(pattern);
-        info->ends = strchr(sought, '$') != NULL;
+        info->ends = looks_at_end(sought);
         if (needs_lines(sought))
             to_lines(set, i, false);
         set->any_wide = set->any_wide || info->wide;

@@ -43,6 +43,10 @@ bool text_blank_invalid(char *bytes, size_t len)
 {
     bool found = false;
     for (size_t at = 0; at < len;) {
+        if (len - at >= 64 && text_is_ascii(bytes + at, 64)) {
+            at += 64;
+            continue;
+        }
         size_t step = sequence_length((const unsigned char *)bytes + at, len - at);
         if (step == 0) {
             bytes[at] = '\n';
@@ -52,6 +56,15 @@ bool text_blank_invalid(char *bytes, size_t len)
         at += step;
     }
     return found;
+}
+
+bool text_has_returns(const char *bytes, size_t len)
+{
+    const char *end = bytes + len;
+    for (const char *at = memchr(bytes, '\r', len); at && at + 1 < end; at = memchr(at + 1, '\r', (size_t)(end - at - 1)))
+        if (at[1] == '\n')
+            return true;
+    return false;
 }
 
 void text_blank_returns(char *bytes, size_t len)
