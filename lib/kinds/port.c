@@ -44,6 +44,7 @@ struct port_memory {
     pid_t pid;
     int64_t seen_wall_ns;
     char name[64], command[512], cwd[512]; /* command is redacted */
+    char container[128], service[256];     /* that the port was forwarded to; "" none */
     struct rb_docker_client client;        /* the last engine that answered: it need not be asked for its version again */
 };
 
@@ -171,6 +172,17 @@ static void owner_facts(const struct port_memory *memory, struct rb_outcome *out
         rb_outcome_fact(out, RB_FACT_CWD, "%s", memory->cwd);
 }
 
+/* What the graph joins with the checks of a stack, also after the container ended. */
+static void container_facts(const char *name, const char *service, unsigned port, struct rb_outcome *out)
+{
+    if (!name[0])
+        return;
+    rb_outcome_fact(out, RB_FACT_CONTAINER, "%s", name);
+    rb_outcome_fact(out, RB_FACT_PUBLISH, "%u", port);
+    if (service[0])
+        rb_outcome_fact(out, RB_FACT_SERVICE, "%s", service);
+}
+
 static void check_owner(const char *wanted, const struct rb_listener *listener, struct rb_outcome *out)
 {
     const char *who = rb_listener_describe(out->arena, listener);
@@ -215,6 +227,9 @@ static void nobody_listens(const struct rb_check_ctx *ctx, unsigned port, struct
             rb_outcome_evidence(out, "its working folder: %s", memory->cwd);
         owner_facts(memory, out);
     }
+    if (memory->container[0])
+        rb_outcome_evidence(out, "it was forwarded to container %s", rb_docker_clean(memory->container, ctx->arena));
+    container_facts(memory->container, memory->service, port, out);
     hints(port, out);
 }
 
@@ -354,17 +369,19 @@ static bool publishes(const json_t *item, const struct port_options *o)
     return false;
 }
 
+/* "project/service" of compose, or "". */
+static const char *service_of(struct rb_arena *arena, const struct rb_docker_container *container)
+{
+    const char *text = container->service[0] ? rb_arena_printf(arena, "%s/%s", container->project, container->service) : NULL;
+    return text ? text : "";
+}
+
 static void report_container(const struct rb_docker_container *container, unsigned port, struct rb_outcome *out)
 {
-    struct rb_arena *arena = out->arena;
-    const char *service = container->service[0] ? rb_arena_printf(arena, "%s/%s", container->project, container->service) : NULL;
-    rb_outcome_evidence(out, "container %s, image %s%s%s", rb_docker_clean(container->name, arena),
-                        rb_docker_clean(container->image, arena), service ? ", service " : "",
-                        service ? rb_docker_clean(service, arena) : "");
-    rb_outcome_fact(out, RB_FACT_CONTAINER, "%s", container->name);
-    rb_outcome_fact(out, RB_FACT_PUBLISH, "%u", port);
-    if (service)
-        rb_outcome_fact(out, RB_FACT_SERVICE, "%s", service);
+    const char *service = service_of(out->arena, container);
+    rb_outcome_evidence(out, "container %s, image %s%s%s", rb_docker_clean(container->name, out->arena),
+                        rb_docker_clean(container->image, out->arena), *service ? ", service " : "", rb_docker_clean(service, out->arena));
+    container_facts(container->name, service, port, out);
 }
 
 static void judge_publisher(const struct rb_check_ctx *ctx, const struct rb_docker_container *container, struct rb_outcome *out)
@@ -373,6 +390,9 @@ static void judge_publisher(const struct rb_check_ctx *ctx, const struct rb_dock
     const struct port_state *state = ctx->state;
     unsigned port = (unsigned)o->port;
     const char *name = rb_docker_clean(container->name, ctx->arena), *image = rb_docker_clean(container->image, ctx->arena);
+    struct port_memory *memory = ctx->memory;
+    clip(memory->container, sizeof memory->container, container->name);
+    clip(memory->service, sizeof memory->service, service_of(ctx->arena, container));
     report_container(container, port, out);
     if (o->container && !answers_to(container, o->container)) {
         rb_outcome_raise(out, RB_RESULT_FAIL, "wrong_owner", "port %u is held by container %s (%s), expected container %s", port, name,
@@ -398,10 +418,11 @@ static void nobody_publishes(const struct rb_check_ctx *ctx, const struct rb_doc
     if (state->holder)
         rb_outcome_raise(out, RB_RESULT_FAIL, "wrong_owner", "port %u is held by %s, and no container publishes it; expected container %s",
                          (unsigned)o->port, state->holder, o->container);
-    if (named)
+    if (named) {
+        report_container(named, (unsigned)o->port, out);
         rb_outcome_evidence(out, "container %s is %s and does not publish port %u", rb_docker_clean(named->name, ctx->arena),
                             rb_docker_state_name(named->state), (unsigned)o->port);
-    else
+    } else
         rb_outcome_evidence(out, "there is no container %s", o->container);
 }
 

@@ -341,6 +341,7 @@ START_TEST(another_container_or_none)
     ask_engine(&run, "[" CONTAINER("web", "exited", "") "]");
     ck_assert_str_eq(run.outcome.reason, "not_listening");
     ck_assert(kind_run_has_evidence(&run, "container web is exited"));
+    ck_assert_str_eq(kind_run_fact(&run, "container"), "web");
     /* An engine without proxies forwards without a listener. */
     ask_engine(&run, "[" CONTAINER("web", "running", PORT("127.0.0.1", "9110")) "]");
     ck_assert_int_eq(run.outcome.result, RB_RESULT_OK);
@@ -384,6 +385,11 @@ START_TEST(the_marker_follows_the_container)
     work(&run);
     step(&run, &(struct rb_event){.type = RB_EVENT_START}, &next);
     ck_assert_ptr_nonnull(strstr(next.http.url, "/containers/json"));
+    /* And after the container is gone, what it was. */
+    socket_count = 0;
+    work(&run);
+    ck_assert(kind_run_has_evidence(&run, "forwarded to container grafana"));
+    ck_assert_str_eq(kind_run_fact(&run, "service"), "obs/s-grafana");
     kind_run_fini(&run);
 }
 END_TEST
