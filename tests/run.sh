@@ -79,13 +79,18 @@ suite_portable() {
   LIBEV_FLAGS=1 RUNBOOKD_USE_POLL=1 python3 tests/integration/run.py --binary build/runbookd --results "$results" --portable || true
 }
 
-[ $# -gt 0 ] || set -- style unit integration portable sanitize
+suite_macos() {
+  head_line "macOS: compiles, and links against declared symbols"
+  python3 tests/support/macos_build.py --jobs "$jobs" | sed -e 's/^PASS /PASS macos: /' -e 's/^FAIL /FAIL macos: /' -e 's/^skipped/SKIP macos/' | tee -a "$results"
+}
+
+[ $# -gt 0 ] || set -- style unit integration portable sanitize macos
 for suite in "$@"; do
   case $suite in
-    style | unit | sim | fuzz | sanitize | integration | portable)
+    style | unit | sim | fuzz | sanitize | integration | portable | macos)
       [ "$suite" != integration ] || ./dev build || record "FAIL build"
       "suite_$suite" ;;
-    *) printf 'tests/run.sh: no suite %s (style unit sim fuzz sanitize integration portable)\n' "$suite" >&2; exit 64 ;;
+    *) printf 'tests/run.sh: no suite %s (style unit sim fuzz sanitize integration portable macos)\n' "$suite" >&2; exit 64 ;;
   esac
 done
 

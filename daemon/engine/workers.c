@@ -451,8 +451,7 @@ static void on_watch(struct ev_loop *loop RB_UNUSED, ev_timer *timer, int events
     /* Finishing a run may start another one, which changes the list: begin again after each. */
     for (struct job *job = workers->active; job;) {
         assert(job->run != NULL); /* NOLINT(clang-analyzer-unix.Malloc): give_up takes the job off the list */
-        bool overdue = now_ns >=
-                       job->run->deadline_ns + GRACE_NS;
+        bool overdue = now_ns >= job->run->deadline_ns + GRACE_NS;
         if (atomic_load(&job->run->cancelled))
             atomic_store(&job->cancelled, true);
         if (overdue)

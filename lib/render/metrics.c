@@ -169,16 +169,17 @@ int rb_render_metrics_body(const struct rb_view *view, const struct rb_server_st
     return rb_buf_check(out, "metrics", err);
 }
 
+const struct rb_family rb_metric_snapshot_age = {
+    .name = "runbookd_snapshot_age_seconds",
+    .type = RB_FAMILY_GAUGE,
+    .unit = "seconds",
+    .help = "Age of the state that this scrape shows, computed when it was served; above 5 the loop is stuck."};
+
 void rb_render_metrics_tail(const struct rb_view *view, enum rb_metrics_format format, struct rb_buf *out)
 {
-    static const struct rb_family family = {
-        .name = "runbookd_snapshot_age_seconds",
-        .type = RB_FAMILY_GAUGE,
-        .unit = "seconds",
-        .help = "Age of the state that this scrape shows, computed when it was served; above 5 the loop is stuck."};
     struct rb_metrics m = {.view = view, .format = format, .out = out};
-    rb_metrics_head(&m, &family);
-    rb_metrics_sample(&m, &family, (struct rb_label){NULL, 0}, NULL, view->age_s);
+    rb_metrics_head(&m, &rb_metric_snapshot_age);
+    rb_metrics_sample(&m, &rb_metric_snapshot_age, (struct rb_label){NULL, 0}, NULL, view->age_s);
     if (format == RB_METRICS_OPENMETRICS)
         rb_buf_adds(out, "# EOF\n");
 }

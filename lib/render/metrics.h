@@ -37,6 +37,8 @@ struct rb_family {
 
 extern const struct rb_family rb_metric_families[];
 extern const size_t rb_metric_family_count;
+/* Rendered apart, when a body is served. */
+extern const struct rb_family rb_metric_snapshot_age;
 
 /* HELP and TYPE (and UNIT in OpenMetrics). */
 void rb_metrics_head(const struct rb_metrics *m, const struct rb_family *family);

@@ -16,13 +16,17 @@ static const char *type_name(enum rb_family_type type)
     return "gauge";
 }
 
+static void add_row(struct rb_buf *out, const struct rb_family *family)
+{
+    const char *suffix = family->type == RB_FAMILY_COUNTER ? "_total" : family->type == RB_FAMILY_INFO ? "_info" : "";
+    rb_buf_addf(out, "| `%s%s` | %s | %s | %s |\n", family->name, suffix, family->labels ? family->labels : "", type_name(family->type),
+                family->help);
+}
+
 void rb_render_metrics_reference(struct rb_buf *out)
 {
     rb_buf_adds(out, "| metric | labels | type | meaning |\n|---|---|---|---|\n");
-    for (size_t i = 0; i < rb_metric_family_count; i++) {
-        const struct rb_family *family = &rb_metric_families[i];
-        const char *suffix = family->type == RB_FAMILY_COUNTER ? "_total" : family->type == RB_FAMILY_INFO ? "_info" : "";
-        rb_buf_addf(out, "| `%s%s` | %s | %s | %s |\n", family->name, suffix, family->labels ? family->labels : "", type_name(family->type),
-                    family->help);
-    }
+    for (size_t i = 0; i < rb_metric_family_count; i++)
+        add_row(out, &rb_metric_families[i]);
+    add_row(out, &rb_metric_snapshot_age);
 }

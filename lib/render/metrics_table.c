@@ -278,7 +278,8 @@ static void drift_baseline_samples(const struct rb_metrics *m, const struct rb_f
 {
     for (size_t i = 0; i < m->snapshot->count; i++)
         if (is_drift(m, i))
-            rb_metrics_sample(m, family, m->labels[i], NULL, record(m, i)->drift ? seconds_of(record(m, i)->drift->baseline_wall_ns) : (double)NAN);
+            rb_metrics_sample(m, family, m->labels[i], NULL,
+                              record(m, i)->drift ? seconds_of(record(m, i)->drift->baseline_wall_ns) : (double)NAN);
 }
 
 const struct rb_family rb_metric_families[] = {
