@@ -17,6 +17,7 @@
 #include "runbook/base/redact.h"
 #include "runbook/base/text.h"
 #include "runbook/check/docker.h"
+#include "runbook/check/docker_publish.h"
 #include "runbook/check/facts.h"
 #include "runbook/check/listener.h"
 
@@ -346,29 +347,6 @@ static void run(const struct rb_check_ctx *ctx, struct rb_outcome *out)
 
 /* ---- the exchange part: the container ---- */
 
-static bool answers_to(const struct rb_docker_container *container, const char *wanted)
-{
-    size_t project_len = strlen(container->project);
-    if (strcmp(container->name, wanted) == 0 || (container->service[0] && strcmp(container->service, wanted) == 0))
-        return true;
-    return project_len > 0 && strncmp(wanted, container->project, project_len) == 0 && wanted[project_len] == '/' &&
-           strcmp(wanted + project_len + 1, container->service) == 0;
-}
-
-/* From the list's item: {"IP": "0.0.0.0", "PublicPort": 3000, "Type": "tcp"}; without IP it is every address. */
-static bool publishes(const json_t *item, const struct port_options *o)
-{
-    const json_t *ports = json_object_get(item, "Ports");
-    for (size_t i = 0; i < json_array_size(ports); i++) {
-        const json_t *port = json_array_get(ports, i);
-        const char *address = json_string_value(json_object_get(port, "IP")), *type = json_string_value(json_object_get(port, "Type"));
-        if (json_integer_value(json_object_get(port, "PublicPort")) == o->port && type && strcmp(type, "tcp") == 0 &&
-            rb_listener_reaches(address && *address ? address : "::", o->host))
-            return true;
-    }
-    return false;
-}
-
 /* "project/service" of compose, or "". */
 static const char *service_of(struct rb_arena *arena, const struct rb_docker_container *container)
 {
@@ -394,7 +372,7 @@ static void judge_publisher(const struct rb_check_ctx *ctx, const struct rb_dock
     clip(memory->container, sizeof memory->container, container->name);
     clip(memory->service, sizeof memory->service, service_of(ctx->arena, container));
     report_container(container, port, out);
-    if (o->container && !answers_to(container, o->container)) {
+    if (o->container && !rb_docker_answers_to(container, o->container)) {
         rb_outcome_raise(out, RB_RESULT_FAIL, "wrong_owner", "port %u is held by container %s (%s), expected container %s", port, name,
                          image, o->container);
         return;
@@ -429,22 +407,12 @@ static void nobody_publishes(const struct rb_check_ctx *ctx, const struct rb_doc
 static void judge_containers(const struct rb_check_ctx *ctx, const json_t *list, struct rb_outcome *out)
 {
     const struct port_options *o = ctx->options;
-    struct rb_docker_container container, named = {0};
-    bool is_named = false;
-    for (size_t i = 0; i < json_array_size(list) && i < RB_DOCKER_MAX_CONTAINERS; i++) {
-        const json_t *item = json_array_get(list, i);
-        if (!rb_docker_listed(item, ctx->arena, &container))
-            continue;
-        if (container.state == RB_DOCKER_STATE_RUNNING && publishes(item, o)) {
-            judge_publisher(ctx, &container, out);
-            return;
-        }
-        if (o->container && answers_to(&container, o->container)) {
-            named = container;
-            is_named = true;
-        }
-    }
-    nobody_publishes(ctx, is_named ? &named : NULL, out);
+    struct rb_docker_publisher publisher;
+    rb_docker_find_publisher(list, o->port, o->host, o->container, ctx->arena, &publisher);
+    if (publisher.found)
+        judge_publisher(ctx, &publisher.container, out);
+    else
+        nobody_publishes(ctx, publisher.name_known ? &publisher.named : NULL, out);
 }
 
 /* One answer of the engine; true when `next` asks for more. */
