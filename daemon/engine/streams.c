@@ -276,7 +276,8 @@ static enum rb_net_failure failure_of(CURLcode code)
         return RB_NET_DNS;
     if (code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR)
         return RB_NET_RESET;
-    return code == CURLE_OK ? RB_NET_CLOSED : RB_NET_OTHER;
+    bool closed = code == CURLE_OK || code == CURLE_PARTIAL_FILE || code == CURLE_GOT_NOTHING;
+    return closed ? RB_NET_CLOSED : RB_NET_OTHER;
 }
 
 static void drop_transfer(struct stream *stream)

@@ -17,6 +17,8 @@ const char *rb_docker_clean(const char *text, struct rb_arena *arena)
     RB_BUF_AUTO buf;
     size_t len = text ? strlen(text) : 0;
     rb_buf_init(&buf, 4 * MAX_CLEAN);
+    while (len > 0 && strchr("\r\n\t ", text[len - 1]))
+        len--;
     rb_redact(&buf, text ? text : "", len < MAX_CLEAN ? len : MAX_CLEAN);
     const char *copy = rb_arena_strdup(arena, rb_buf_str(&buf));
     return copy ? copy : "";

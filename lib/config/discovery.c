@@ -182,6 +182,25 @@ static void add_service_checks(struct discovery *discovery)
     }
 }
 
+/* The engine is always planned; a project only when a compose file names it. Neither asks for anything to run: what was never seen is skipped. */
+static void add_docker_checks(struct discovery *discovery)
+{
+    const struct rb_tree *tree = &discovery->tree;
+    if (has_kind(discovery, "docker")) {
+        add_comment(discovery, "The Docker engine, where docker itself would look for it; set 'socket:' for another one.", NULL,
+                    " Nothing is wrong when it is not there.");
+        begin_check(discovery, "docker", "docker");
+        rb_buf_adds(discovery->out, "    presence: optional\n");
+    }
+    for (size_t i = 0; has_kind(discovery, "compose") && i < tree->project_count; i++) {
+        add_comment(discovery, "The project of ", tree->projects[i].file,
+                    "; what runs of it must be healthy. Add 'services: [...]' to demand more.");
+        rb_buf_addf(discovery->out, "  - name: compose-%.50s\n    kind: compose\n    project: \"%s\"\n    presence: optional\n",
+                    tree->projects[i].name, tree->projects[i].name);
+        discovery->checks++;
+    }
+}
+
 static bool is_service_port(uint16_t port)
 {
     for (size_t i = 0; i < sizeof services / sizeof services[0]; i++)
@@ -248,6 +267,7 @@ int rb_discover(const struct rb_discovery_request *request, struct rb_buf *out, 
     add_syntax_check(&discovery);
     add_tool_checks(&discovery);
     add_service_checks(&discovery);
+    add_docker_checks(&discovery);
     add_port_checks(&discovery);
     if (discovery.checks == 0)
         rb_buf_adds(out, "  []\n");
@@ -263,6 +283,11 @@ void rb_discovery_explain(struct rb_buf *out)
                      "It plans, always as `presence: optional`:\n");
     for (size_t i = 0; i < sizeof services / sizeof services[0]; i++)
         rb_buf_addf(out, "  %-16s %-11s port %u\n", services[i].name, services[i].kind, (unsigned)services[i].port);
+    rb_buf_adds(out, "  docker           docker      the engine's socket, asked with GET only: $DOCKER_HOST, the context of "
+                     "~/.docker/config.json, else the\n"
+                     "                               usual places (/var/run/docker.sock, $XDG_RUNTIME_DIR, ~/.docker, ~/.orbstack, "
+                     "~/.colima, ~/.rd, ...)\n"
+                     "  compose-NAME     compose     each project that a compose file names, on that socket\n");
     rb_buf_adds(out, "\nDiscovery itself starts no program and opens no connection. The plan may start these, and no others,\n"
                      "each only when a file tells that it is used:\n"
                      "  git              [git, --version]         .git\n");

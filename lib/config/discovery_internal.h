@@ -4,8 +4,9 @@
 
 #include "runbook/config/discovery.h"
 
-#define RB_DISCOVERY_MAX_PORTS 20u
-#define RB_DISCOVERY_TOOLS     24u /* at least the rows of the table */
+#define RB_DISCOVERY_MAX_PORTS    20u
+#define RB_DISCOVERY_MAX_PROJECTS 8u
+#define RB_DISCOVERY_TOOLS        24u /* at least the rows of the table */
 
 /* A file name that tells that a program is used here. */
 struct rb_tool_marker {
@@ -21,6 +22,11 @@ struct rb_published_port {
     uint16_t port;
 };
 
+struct rb_compose_project {
+    const char *file; /* relative to the tree: hostile text */
+    const char *name; /* [a-z0-9_-] */
+};
+
 struct rb_tree {
     struct rb_arena *arena;
     const char *root;
@@ -33,6 +39,8 @@ struct rb_tree {
     size_t tool_count;
     struct rb_published_port ports[RB_DISCOVERY_MAX_PORTS];
     size_t port_count;
+    struct rb_compose_project projects[RB_DISCOVERY_MAX_PROJECTS];
+    size_t project_count;
     size_t entries; /* looked at */
     size_t compose_files;
 };

@@ -113,6 +113,40 @@ static void read_services(struct rb_tree *tree, const struct rb_node *services, 
     }
 }
 
+/* The name of the project that a compose file makes: its own, else that of its folder as compose normalises it (compose-go, NormalizeProjectName). */
+static const char *project_name(struct rb_tree *tree, const struct rb_node *root, const char *path)
+{
+    const struct rb_node *name = rb_node_get(root, "name");
+    bool named = name != NULL && name->type == RB_NODE_SCALAR && !name->invalid;
+    const char *slash = strrchr(path, '/'), *start = slash;
+    while (start != NULL && start > path && start[-1] != '/')
+        start--;
+    const char *text = named ? name->scalar : start;
+    size_t len = named ? strlen(text) : start != NULL ? (size_t)(slash - start) : 0;
+    char *out = rb_arena_alloc(tree->arena, len + 1), *at = out;
+    for (size_t i = 0; out != NULL && i < len && i < 64; i++) {
+        int c = tolower((unsigned char)text[i]);
+        if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (at > out && (c == '_' || c == '-')))
+            *at++ = (char)c;
+    }
+    return out;
+}
+
+/* A file without services (a collection of anchors, a playbook about compose) makes no project. */
+static void add_project(struct rb_tree *tree, const struct rb_node *root, const char *path, const char *relative)
+{
+    const struct rb_node *services = rb_node_get(root, "services");
+    if (services == NULL || services->type != RB_NODE_MAPPING || services->count == 0 || tree->project_count == RB_DISCOVERY_MAX_PROJECTS)
+        return;
+    const char *name = project_name(tree, root, path);
+    if (name == NULL || name[0] == '\0')
+        return;
+    for (size_t i = 0; i < tree->project_count; i++)
+        if (strcmp(tree->projects[i].name, name) == 0)
+            return;
+    tree->projects[tree->project_count++] = (struct rb_compose_project){.file = relative, .name = name};
+}
+
 static const char *environment(void *ctx, const char *name)
 {
     (void)ctx;
@@ -133,8 +167,10 @@ static void read_compose(struct rb_tree *tree, const char *path, const char *rel
     struct rb_yaml_source source = {.file = relative, .dir = tree->root, .text = rb_buf_str(&text), .len = text.len};
     struct rb_node *root = NULL;
     (void)!rb_yaml_read(&loader, &source, &root);
-    if (root != NULL)
-        read_services(tree, rb_node_get(root, "services"), relative);
+    if (root == NULL)
+        return;
+    read_services(tree, rb_node_get(root, "services"), relative);
+    add_project(tree, root, path, relative);
 }
 
 static void look_at_file(struct rb_tree *tree, const char *name, const char *path, const char *relative)

@@ -201,6 +201,42 @@ static int find_cycles(struct rb_plan_builder *builder)
     return rc;
 }
 
+/* ---- dependencies that a kind brings along ---- */
+
+static const char *option_text(const struct rb_check_spec *spec, const char *option)
+{
+    const struct rb_node *node = rb_node_get(spec->node, option);
+    return node != NULL && node->type == RB_NODE_SCALAR ? node->scalar : "";
+}
+
+static bool sees_through(const struct rb_check_spec *spec, const struct rb_check_spec *other)
+{
+    const struct rb_kind_schema *kind = spec->kind;
+    return other->kind != NULL && strcmp(other->kind->schema.name, kind->needs_kind) == 0 &&
+           strcmp(option_text(spec, kind->needs_option), option_text(other, kind->needs_option)) == 0;
+}
+
+/* Only towards checks that depend on nothing themselves: no circle can come of it. The first one is enough. */
+static int add_implied(struct rb_plan *plan, size_t self)
+{
+    struct rb_check_spec *spec = &plan->checks[self];
+    size_t other = 0;
+    if (spec->kind == NULL || spec->kind->needs_kind == NULL)
+        return 0;
+    while (other < plan->count && (plan->checks[other].depends_on_count > 0 || !sees_through(spec, &plan->checks[other])))
+        other++;
+    if (other == plan->count || other == self || is_listed(spec->depends_on, spec->depends_on_count, other))
+        return 0;
+    size_t *indexes = rb_arena_array(plan->arena, spec->depends_on_count + 1, sizeof *indexes);
+    if (indexes == NULL)
+        return RB_ENOMEM;
+    for (size_t i = 0; i < spec->depends_on_count; i++)
+        indexes[i] = spec->depends_on[i];
+    indexes[spec->depends_on_count++] = other;
+    spec->depends_on = indexes;
+    return 0;
+}
+
 int rb_plan_link_checks(struct rb_plan_builder *builder)
 {
     struct graph graph;
@@ -213,5 +249,7 @@ int rb_plan_link_checks(struct rb_plan_builder *builder)
         rc = step < 0 ? step : rc;
     }
     int cycles = find_cycles(builder);
+    for (size_t i = 0; rc == 0 && cycles == 0 && i < builder->plan->count; i++)
+        rc = add_implied(builder->plan, i);
     return rc < 0 ? rc : cycles;
 }

@@ -10,14 +10,15 @@
  *
  * Bounds: MAX_INSPECT containers are inspected (what does not run first), the others are judged by the listing, which knows state, health and exit code. The
  * transfers of one run stay below the exchange engine's limit of 64. */
-#include <stdio.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "compose/compose.h"
 #include "runbook/check/facts.h"
 
-#define EVENTS_MS 1500
+#define EVENTS_MS       1500
+#define LONGEST_STOP_NS (900 * RB_NS_PER_S)
 
 static const struct rb_choice unexpected_choices[] = {
     {"ok", UNEXPECTED_OK, "only mentioned"}, {"warn", UNEXPECTED_WARN, "a warning"}, {NULL, 0, NULL}};
@@ -92,7 +93,8 @@ static bool read_files(const struct rb_check_ctx *ctx, struct compose_state *sta
 static void report_fault(const struct rb_docker_fault *fault, struct rb_outcome *out)
 {
     bool gone = fault->sighting == RB_SIGHTING_GONE;
-    rb_outcome_set(out, RB_RESULT_UNKNOWN, "engine_unreachable", "the engine cannot be asked: %s", fault->text);
+    rb_outcome_set(out, RB_RESULT_UNKNOWN, "engine_unreachable", "the Docker engine cannot be asked (%s)", fault->reason);
+    rb_outcome_evidence(out, "%s", fault->text);
     out->sighting = gone ? RB_SIGHTING_GONE : RB_SIGHTING_NONE;
     out->final = true;
 }
@@ -170,13 +172,14 @@ static bool ask_ended(const struct rb_check_ctx *ctx, struct compose_state *stat
     if (state->asked == MAX_ENDED)
         return false;
     /* A stop is announced up to its grace period before the end. An `until` in the past makes the engine answer and close. */
-    int64_t from = container->started_ns / RB_NS_PER_S - 1, to = container->finished_ns / RB_NS_PER_S + 1,
-            now = state->now_ns / RB_NS_PER_S;
-    from = to - from > 900 ? to - 900 : from;
-    const char *filters = rb_arena_printf(ctx->arena, "{\"container\":[\"%s\"],\"event\":[\"kill\",\"stop\",\"die\"]}", container->id);
+    int64_t to = container->finished_ns + RB_NS_PER_S, from = container->started_ns - RB_NS_PER_S, now = rb_wall_ns(ctx->clock);
+    to = to < now ? to : now;
+    from = to - from > LONGEST_STOP_NS ? to - LONGEST_STOP_NS : from;
+    const char *filters = rb_arena_printf(ctx->arena, "{\"container\":[\"%s\"],\"event\":[\"kill\",\"stop\",\"die\",\"oom\"]}",
+                                          container->id);
     const char *escaped = filters ? rb_docker_url_escape(filters, ctx->arena) : NULL;
-    rb_docker_get(ctx, &state->client, next, "/events?since=%lld&until=%lld&filters=%s", (long long)from, (long long)(to < now ? to : now),
-                  escaped ? escaped : "");
+    rb_docker_get(ctx, &state->client, next, "/events?since=%" PRId64 ".%09" PRId64 "&until=%" PRId64 ".%09" PRId64 "&filters=%s",
+                  from / RB_NS_PER_S, from % RB_NS_PER_S, to / RB_NS_PER_S, to % RB_NS_PER_S, escaped ? escaped : "");
     next->http.timeout_ms = EVENTS_MS;
     return true;
 }
@@ -233,33 +236,45 @@ static void take_image(const struct rb_check_ctx *ctx, struct compose_state *sta
     json_decref(document);
 }
 
-/* Lines of JSON: a kill or stop of this container before its last death. */
+struct end {
+    bool requested, died, oom;
+};
+
+static void read_end(const struct compose_unit *unit, const char *line, size_t len, struct end *end)
+{
+    struct rb_docker_event told;
+    json_error_t error;
+    json_t *document = json_loadb(line, len, 0, &error);
+    if (document && rb_docker_event_of(document, &told) && strcmp(told.id, unit->container.id) == 0 &&
+        told.wall_ns >= unit->container.started_ns) {
+        end->died = end->died || strcmp(told.action, "die") == 0;
+        end->oom = end->oom || strcmp(told.action, "oom") == 0;
+        end->requested = end->requested || strcmp(told.action, "kill") == 0 || strcmp(told.action, "stop") == 0;
+    }
+    json_decref(document);
+}
+
+/* Lines of JSON: was it sent a signal by request before it died? The engine sets OOMKilled a moment after the event. */
 static void take_ended(struct compose_state *state, const struct rb_event *event)
 {
     struct compose_unit *unit = current(state);
     const struct rb_http_response *response = event->http;
-    bool requested = false, died = false;
+    struct end end = {0};
     if (!response || response->failure != RB_NET_OK || response->status != 200)
         return;
-    const char *line = response->body, *end = response->body + response->body_len;
-    while (line < end) {
-        const char *newline = memchr(line, '\n', (size_t)(end - line)), *stop = newline ? newline : end;
-        struct rb_docker_event told;
-        json_error_t error;
-        json_t *document = json_loadb(line, (size_t)(stop - line), 0, &error);
-        if (document && rb_docker_event_of(document, &told) && strcmp(told.id, unit->container.id) == 0 &&
-            told.wall_ns >= unit->container.started_ns) {
-            died = died || strcmp(told.action, "die") == 0;
-            requested = requested || strcmp(told.action, "kill") == 0 || strcmp(told.action, "stop") == 0;
-        }
-        json_decref(document);
-        line = stop + 1;
+    const char *line = response->body, *stop = response->body + response->body_len;
+    while (line < stop) {
+        const char *newline = memchr(line, '\n', (size_t)(stop - line)), *line_end = newline ? newline : stop;
+        read_end(unit, line, (size_t)(line_end - line), &end);
+        line = line_end + 1;
     }
-    if (requested || died)
-        unit->finding.by_request = requested;
-    if (unit->known && (requested || died)) {
+    unit->container.oom_killed = unit->container.oom_killed || end.oom;
+    if (!end.requested && !end.died)
+        return;
+    unit->finding.by_request = end.requested;
+    if (unit->known) {
         unit->known->ended_ns = unit->container.finished_ns;
-        unit->known->by_request = requested;
+        unit->known->by_request = end.requested;
     }
 }
 
@@ -423,6 +438,8 @@ const struct rb_kind rb_kind_compose = {
                .default_triage = true,
                .opens_network = true,
                .presence_aware = true,
+               .needs_kind = "docker",
+               .needs_option = "socket",
                .example = "{name: obs, kind: compose, project: peaktrade-observability, services: [prometheus-local, grafana]}"},
     .values = values,
     .reasons = reasons,

@@ -31,7 +31,8 @@ static void judge_optional(const struct rb_outcome *outcome, bool seen_up, struc
         decide(out, RB_RESULT_SKIP, "absent", out->message[0] ? NULL : "not there, and optional");
         return;
     }
-    if (outcome->sighting != RB_SIGHTING_GONE)
+    /* A kind that could not look (its engine is down) does not know that it vanished. */
+    if (outcome->sighting != RB_SIGHTING_GONE || outcome->result == RB_RESULT_UNKNOWN)
         return;
     bool says_why = outcome->result >= RB_RESULT_WARN;
     (void)snprintf(out->text, sizeof out->text, "was up and vanished%s%.200s", out->message[0] ? ": " : "", out->message);

@@ -128,17 +128,11 @@ static void find(struct compose_unit *unit, enum rb_result result, const char *r
     unit->finding.text = text ? text : "";
 }
 
-static const char *age_text(const struct rb_check_ctx *ctx, int64_t wall_ns)
+/* When, not how long ago: a message that changes with every run would look like news. */
+static const char *moment(const struct rb_check_ctx *ctx, int64_t wall_ns)
 {
-    RB_BUF_AUTO age;
-    rb_buf_init(&age, 64);
-    int64_t age_ns = rb_wall_ns(ctx->clock) - wall_ns;
-    if (wall_ns == 0)
-        return "";
-    rb_buf_adds(&age, ", ");
-    rb_duration_print(&age, age_ns / RB_NS_PER_MS);
-    rb_buf_adds(&age, " ago");
-    const char *text = rb_arena_strdup(ctx->arena, rb_buf_str(&age));
+    char time[RB_TIME_TEXT];
+    const char *text = wall_ns ? rb_arena_printf(ctx->arena, " at %s", rb_time_human(time, wall_ns)) : "";
     return text ? text : "";
 }
 
@@ -155,17 +149,17 @@ static void judge_ended(const struct rb_check_ctx *ctx, const struct compose_sta
     const struct compose_options *o = ctx->options;
     const struct rb_docker_container *container = &unit->container;
     struct compose_finding *finding = &unit->finding;
-    const char *age = age_text(ctx, container->finished_ns);
+    const char *when = moment(ctx, container->finished_ns);
     bool optional = ctx->spec->presence != RB_PRESENCE_REQUIRED, wanted = rb_compose_is_expected(o, state, container->service);
     bool once = rb_compose_runs_once(o, state, container->service) || !has_expectations(o, state);
-    const char *exited = rb_arena_printf(ctx->arena, "exited with code %d%s", container->exit_code, age);
+    const char *exited = rb_arena_printf(ctx->arena, "exited with code %d%s", container->exit_code, when);
     if (container->oom_killed) {
         find(unit, RB_RESULT_FAIL, "oom",
-             rb_arena_printf(ctx->arena, "ran out of memory and was killed (code %d)%s", container->exit_code, age));
+             rb_arena_printf(ctx->arena, "ran out of memory and was killed (code %d)%s", container->exit_code, when));
     } else if (finding->by_request) {
         finding->ended = true;
         find(unit, optional || !wanted ? RB_RESULT_OK : RB_RESULT_FAIL, "stopped",
-             rb_arena_printf(ctx->arena, "was stopped by request (code %d)%s", container->exit_code, age));
+             rb_arena_printf(ctx->arena, "was stopped by request (code %d)%s", container->exit_code, when));
     } else if (container->exit_code == 0) {
         finding->ended = true;
         find(unit, optional || once || !wanted ? RB_RESULT_OK : RB_RESULT_FAIL, "exited", exited);
