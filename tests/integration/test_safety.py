@@ -3,12 +3,13 @@ expected and actual; what only looks like a flip stays held; what cannot be judg
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 import unittest
 
-from support import BINARY, SHARED, TOP, Daemon, Repo, Scratch, enter, needs_linux, until
+from support import BINARY, SHARED, TOP, Daemon, Repo, Scratch, enter, needs_linux, needs_root, until
 
 EXAMPLE = os.path.join(TOP, "examples", "peak-trade.yml")
 RUNBOOK = "docs/ops/runbooks/cursor_multi_agent_orchestration.md"
@@ -260,6 +261,67 @@ class Safety(unittest.TestCase):
             done = subprocess.run([BINARY, "--config", config, "--root", self.repo.path, "--state-dir", scratch.join("state"), "--json", "check", "--phase", "safety"],
                                   env=self.daemon.environment() | {"PT_ARMED": value}, capture_output=True, check=False, timeout=30)
             self.assertEqual((done.returncode, json.loads(done.stdout)["safety"]["state"]), (code, state), done)
+
+    def test_the_whole_example(self):
+        """All of it, not the guards alone, with no stack around: nothing that is required is missing."""
+        scratch = enter(self, Scratch())
+        for args, code in ((("validate",), 0), (("--json", "check"), 0)):
+            done = subprocess.run([BINARY, "--config", EXAMPLE, "--root", self.repo.path, "--state-dir", scratch.join("state"), *args],
+                                  env=self.daemon.environment(), capture_output=True, check=False, timeout=60)
+            if args[-1] == "check":
+                answer = json.loads(done.stdout)
+                self.assertEqual(answer["safety"]["state"], "held", answer["safety"])
+                red = {check["name"] for check in answer["checks"] if check["phase"] == "safety" and check["state"] not in ("ok", "warn")}
+                self.assertEqual(red, set())
+            else:
+                self.assertEqual(done.returncode, code, done)
+
+
+class Engine:
+    """A real dockerd on a socket of its own, or a skip."""
+
+    def __init__(self):
+        self.tool = os.path.join(SHARED, "tools", "with-docker-engine")
+        if not SHARED or not os.path.exists(self.tool):
+            raise unittest.SkipTest("set RB_SHARED to the folder that holds tools/with-docker-engine")
+        if not shutil.which("dockerd"):
+            raise unittest.SkipTest("dockerd is not installed")
+
+    def __enter__(self):
+        self.process = subprocess.Popen([self.tool, "sh", "-c", "echo $DOCKER_HOST; read end || true"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.host = next((line.strip() for line in self.process.stdout if line.startswith("unix://")), None)
+        if self.host is None:
+            raise unittest.SkipTest(f"no engine: {self.process.stderr.read()[-300:]}")
+        return self
+
+    def docker(self, *args):
+        return subprocess.run(["docker", *args], env=os.environ | {"DOCKER_HOST": self.host}, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+
+    def __exit__(self, *_):
+        self.process.communicate("end\n", timeout=60)
+
+
+@needs_root
+@needs_linux
+class Containers(unittest.TestCase):
+    def test_environment_of_containers(self):
+        engine, repo, token = enter(self, Engine()), enter(self, Repo(files=TWIN)), "swordfish-9921-hunter"
+        daemon = enter(self, Daemon(config=fast_example(), root=repo.path, env={"DOCKER_HOST": engine.host}))
+
+        def state_is(state):
+            return until(lambda: (check := daemon.check("execution-env"))["state"] == state and check, 10, what=f"execution-env {state}")
+        state_is("ok")
+        engine.docker("run", "-d", "--name", "calm", "--network", "none", "-e", "PT_ARMED=0", "-e", "NOTE=PT_ARMED=1", "test/busybox:1")
+        until(lambda: "1/1 containers" in daemon.check("execution-env")["message"], 10, what="the container is inspected")
+        self.assertEqual(daemon.status()["safety"]["state"], "held")
+        engine.docker("run", "-d", "--name", "bot", "--network", "none", "-e", "PT_ARMED=1", "-e", f"KRAKEN_API_SECRET={token}", "test/busybox:1")
+        told = json.dumps(state_is("fail"))
+        self.assertIn("PT_ARMED is set to 1 in container bot, as it was created", told)
+        self.assertIn("KRAKEN_API_SECRET is set (value hidden)", told)
+        self.assertNotIn(token, told + daemon.text("/triage") + daemon.text("/metrics") + daemon.stderr())
+        self.assertEqual(daemon.status()["safety"]["state"], "violated")
+        engine.docker("rm", "-f", "bot")
+        state_is("ok")
 
 
 if __name__ == "__main__":
