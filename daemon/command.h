@@ -8,9 +8,10 @@
 #include "runbook/state/snapshot.h"
 
 enum rb_command_type {
-    RB_COMMAND_RELOAD, /* read the configuration again */
-    RB_COMMAND_RUN,    /* run one check now: `name` */
-    RB_COMMAND_ROUND   /* bring triage checks forward: `max_age_ns`, `deadline_ns` */
+    RB_COMMAND_RELOAD,      /* read the configuration again */
+    RB_COMMAND_RUN,         /* run one check now: `name` */
+    RB_COMMAND_ROUND,       /* bring triage checks forward: `max_age_ns`, `deadline_ns` */
+    RB_COMMAND_DRIFT_ACCEPT /* take drift for normal: `body`; the answer's JSON is in `detail` */
 };
 
 struct rb_command {
@@ -19,6 +20,7 @@ struct rb_command {
     char name[80];
     int64_t max_age_ns;
     int64_t deadline_ns; /* elapsed clock: the loop completes by then at the latest */
+    struct rb_buf body;  /* of the request, as sent; filled before it is submitted */
     /* the answer */
     int status;                   /* HTTP status: 200, 202, 404, 409, 422, 503 */
     char problem[32];             /* type for problem+json when status ≥ 400 */

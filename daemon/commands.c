@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app_internal.h"
+#include "drift.h"
 #include "runbook/base/log.h"
 
 void rb_app_finish_command(struct rb_app *app, struct rb_command *command, int status, const char *problem, const char *detail)
@@ -131,6 +132,9 @@ void rb_app_command(struct rb_command *command, void *arg)
         break;
     case RB_COMMAND_ROUND:
         rb_app_round(app, command);
+        break;
+    case RB_COMMAND_DRIFT_ACCEPT:
+        rb_app_drift_accept(app, command);
         break;
     }
 }

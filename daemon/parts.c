@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "app_internal.h"
+#include "drift.h"
 #include "runbook/base/digest.h"
 #include "runbook/base/log.h"
 #include "runbook/check/notes.h"
@@ -17,8 +18,12 @@ static void on_completed(void *ctx, size_t index, const struct rb_run *run)
     struct rb_app *app = ctx;
     double duration_s = (double)(rb_elapsed_ns(app->clock) - run->started_ns) / (double)RB_NS_PER_S;
     rb_app_count_run(app, duration_s);
+    struct rb_record *before = rb_record_ref((struct rb_record *)(uintptr_t)rb_store_record(app->store, index));
+    rb_app_drift_outcome(app, index, &run->outcome);
     if (rb_store_completed(app->store, index, &run->outcome, run->started_ns))
         rb_app_persist_soon(app);
+    rb_app_drift_events(app, before, rb_store_record(app->store, index));
+    rb_record_unref(before);
     rb_app_publish_soon(app);
     rb_app_rounds_completed(app, index);
     if (app->on_completed != NULL)
@@ -96,8 +101,13 @@ int rb_app_parts_new(struct rb_app *app, bool automatic, struct rb_error *err)
     if ((rc = rb_store_set_plan(app->store, app->plan, err)) < 0)
         return rc;
     rb_app_persist_load(app);
-    const struct rb_runner_ops ops = {
-        .started = on_started, .completed = on_completed, .memory = on_memory, .last_start = on_last_start, .due = on_due, .note = on_note, .ctx = app};
+    const struct rb_runner_ops ops = {.started = on_started,
+                                      .completed = on_completed,
+                                      .memory = on_memory,
+                                      .last_start = on_last_start,
+                                      .due = on_due,
+                                      .note = on_note,
+                                      .ctx = app};
     if ((rc = rb_runner_new(app->loop, app->platform, (size_t)app->plan->daemon.workers, &ops, &app->runner, err)) < 0)
         return rc;
     rb_runner_set_state_dir(app->runner, app->state.dir);

@@ -6,7 +6,8 @@
 
 #include <stdlib.h>
 
-#define DETAIL_MAX ((size_t)64 * 1024)
+#define DETAIL_MAX ((size_t)256 * 1024)
+#define BODY_MAX   ((size_t)64 * 1024)
 
 struct rb_command *rb_command_new(enum rb_command_type type)
 {
@@ -18,6 +19,7 @@ struct rb_command *rb_command_new(enum rb_command_type type)
     command->status = 503;
     command->deadline_ns = INT64_MAX;
     rb_buf_init(&command->detail, DETAIL_MAX);
+    rb_buf_init(&command->body, BODY_MAX);
     return command;
 }
 
@@ -33,6 +35,7 @@ void rb_command_unref(struct rb_command *command)
         return;
     rb_snapshot_unref(command->snapshot);
     rb_buf_fini(&command->detail);
+    rb_buf_fini(&command->body);
     free(command);
 }
 

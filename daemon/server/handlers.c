@@ -13,6 +13,7 @@
 #define TRIAGE_AGE_MIN      RB_NS_PER_S
 #define WAIT_SLACK          (250 * RB_NS_PER_MS)
 #define RELOAD_DEADLINE     (20 * RB_NS_PER_S)
+#define ACCEPT_DEADLINE     (30 * RB_NS_PER_S)
 #define RUN_DEADLINE_MAX    (60 * RB_NS_PER_S)
 #define DIAGNOSIS_MAX       ((size_t)16 << 20)
 
@@ -298,6 +299,44 @@ enum MHD_Result rb_handle_run(struct rb_request *request)
                               request->waiter->command->snapshot ? request->waiter->command->snapshot : cache->snapshot);
     rb_cache_unref(cache);
     return result;
+}
+
+/* ---- drift ---- */
+
+enum MHD_Result rb_handle_drift(struct rb_request *request)
+{
+    struct rb_cache *cache = rb_cache_current(request->server);
+    if (!cache)
+        return not_yet(request);
+    const char *all = argument(request, "all");
+    struct rb_view view = rb_view_of(cache->snapshot, request->server->clock);
+    struct rb_error err = {0};
+    struct rb_body *body = rb_body_new();
+    int rc = body ? rb_render_drift_json(&view, all && strcmp(all, "1") == 0, &body->bytes, &err)
+                  : rb_error_set(&err, RB_ENOMEM, "out of memory");
+    rb_cache_unref(cache);
+    if (rc == 0)
+        return answer_rendered(request, 200, "application/json", body);
+    rb_body_unref(body);
+    return failed(request, &err);
+}
+
+enum MHD_Result rb_handle_drift_accept(struct rb_request *request)
+{
+    if (!request->waiter) {
+        struct rb_command *command = rb_command_new(RB_COMMAND_DRIFT_ACCEPT);
+        if (command)
+            rb_buf_add(&command->body, rb_buf_str(&request->body), request->body.len);
+        return start_command(request, command, ACCEPT_DEADLINE);
+    }
+    const struct rb_command *command = request->waiter->command;
+    if (!rb_wait_finished(request))
+        return rb_answer_problem(request, 503, "timeout", "The answer did not come in time; /api/v1/drift tells what became of it.");
+    if (command->status >= 400)
+        return answer_failure(request, command);
+    struct rb_answer answer = {
+        .status = command->status, .type = "application/json", .tail = rb_buf_str(&command->detail), .tail_len = command->detail.len};
+    return rb_answer_send(request, &answer);
 }
 
 /* ---- triage ---- */

@@ -143,6 +143,7 @@ struct rb_request {
     uintptr_t raw_at; /* where libmicrohttpd had it */
     bool judged, answered, cross_site;
     size_t body_len;
+    struct rb_buf body; /* as sent, at most RB_BODY_MAX */
     const struct rb_route *route;
     char name[128];
     struct rb_waiter *waiter;
@@ -172,6 +173,8 @@ enum MHD_Result rb_handle_checks(struct rb_request *request);
 enum MHD_Result rb_handle_check(struct rb_request *request);
 enum MHD_Result rb_handle_run(struct rb_request *request);
 enum MHD_Result rb_handle_openapi(struct rb_request *request);
+enum MHD_Result rb_handle_drift(struct rb_request *request);
+enum MHD_Result rb_handle_drift_accept(struct rb_request *request);
 
 void *rb_request_begin(void *cls, const char *uri, struct MHD_Connection *connection);
 enum MHD_Result rb_request_handle(void *cls, struct MHD_Connection *connection, const char *url, const char *method, const char *version,

@@ -15,6 +15,7 @@ void *rb_request_begin(void *cls, const char *uri, struct MHD_Connection *connec
     if (!request)
         return NULL;
     request->server = cls;
+    rb_buf_init(&request->body, RB_BODY_MAX);
     request->connection = connection;
     request->raw_len = strlen(uri);
     request->raw_at = (uintptr_t)uri;
@@ -41,6 +42,7 @@ void rb_request_end(void *cls, struct MHD_Connection *connection, void **con_cls
     *con_cls = NULL;
     rb_wait_forget(request);
     rb_slot_phase(request->server, request->slot, RB_SLOT_IDLE);
+    rb_buf_fini(&request->body);
     free(request->raw);
     free(request);
 }
@@ -151,7 +153,6 @@ enum MHD_Result rb_request_handle(void *cls, struct MHD_Connection *connection, 
     (void)cls;
     (void)connection;
     (void)url;
-    (void)upload_data;
     struct rb_request *request = *con_cls;
     if (!request)
         return MHD_NO;
@@ -162,8 +163,9 @@ enum MHD_Result rb_request_handle(void *cls, struct MHD_Connection *connection, 
     if (request->answered)
         return MHD_YES;
     if (*upload_data_size > 0) {
-        /* No route reads a body yet; its size is bounded by what the guard let pass. */
+        /* Its size is bounded by what the guard let pass. */
         request->body_len += *upload_data_size;
+        rb_buf_add(&request->body, upload_data, *upload_data_size);
         *upload_data_size = 0;
         return request->body_len <= RB_BODY_MAX ? MHD_YES : MHD_NO;
     }

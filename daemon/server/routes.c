@@ -28,6 +28,9 @@ const struct rb_route rb_routes[] = {
     {"/api/v1/checks", "GET", "Summary, safety and all checks.", "application/json", READ, rb_handle_checks},
     {"/api/v1/checks/{name}", "GET", "One check.", "application/json", READ, rb_handle_check},
     {"/api/v1/checks/{name}/run", "POST", "Runs one check now and answers with its state.", "application/json", WRITE, rb_handle_run},
+    {"/api/v1/drift", "GET", "What differs from the accepted baselines; all=1 adds what is accepted.", "application/json", READ,
+     rb_handle_drift},
+    {"/api/v1/drift/accept", "POST", "Takes named drift for normal, with a reason.", "application/json", WRITE, rb_handle_drift_accept},
     {"/openapi.json", "GET", "This description.", "application/json", READ, rb_handle_openapi},
 };
 const size_t rb_route_count = sizeof rb_routes / sizeof rb_routes[0];
