@@ -10,10 +10,13 @@
 
 #include <ares.h>
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+
+#include "runbook/base/units.h"
 
 static const char RESOLV_CONF[] = "/etc/resolv.conf";
 enum { TRY_MS = 1000, TRIES = 3, NAME_MAX_BYTES = 254 };
@@ -96,6 +99,21 @@ static struct rb_lookup *list_take_first(struct lookup_list *list)
     return lookup;
 }
 
+/* "eth0" or "2"; 0 when there is no such interface. */
+static uint32_t scope_of(const char *text, size_t len)
+{
+    char name[IF_NAMESIZE];
+    int64_t number;
+    if (len == 0 || len >= sizeof name)
+        return 0;
+    memcpy(name, text, len);
+    name[len] = '\0';
+    unsigned index = if_nametoindex(name);
+    if (index == 0 && rb_int_parse(name, &number, NULL) == 0 && number > 0 && number <= UINT32_MAX)
+        index = (unsigned)number;
+    return index;
+}
+
 bool rb_address_parse(const char *text, struct rb_address *out)
 {
     char plain[RB_ADDRESS_TEXT];
@@ -104,13 +122,17 @@ bool rb_address_parse(const char *text, struct rb_address *out)
         text++;
         len -= 2;
     }
-    if (len == 0 || len >= sizeof plain)
+    const char *zone = memchr(text, '%', len);
+    size_t address_len = zone ? (size_t)(zone - text) : len;
+    if (address_len == 0 || address_len >= sizeof plain)
         return false;
-    memcpy(plain, text, len);
-    plain[len] = '\0';
+    memcpy(plain, text, address_len);
+    plain[address_len] = '\0';
     memset(out, 0, sizeof *out);
     out->family = strchr(plain, ':') ? AF_INET6 : AF_INET;
-    return inet_pton(out->family, plain, out->bytes) == 1;
+    if (zone)
+        out->scope = out->family == AF_INET6 ? scope_of(zone + 1, len - address_len - 1) : 0;
+    return (!zone || out->scope > 0) && inet_pton(out->family, plain, out->bytes) == 1;
 }
 
 const char *rb_address_print(const struct rb_address *address, char out[RB_ADDRESS_TEXT])

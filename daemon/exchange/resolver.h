@@ -16,6 +16,7 @@ enum { RB_RESOLVE_MAX_ADDRESSES = 16, RB_RESOLVE_MAX_FLIGHT = 64, RB_RESOLVE_MAX
 struct rb_address {
     int family; /* AF_INET or AF_INET6 */
     uint8_t bytes[16];
+    uint32_t scope; /* index of the interface of a link-local IPv6 address; 0 none */
 };
 
 struct rb_resolve_result {
@@ -49,9 +50,9 @@ bool rb_resolver_use_servers(struct rb_resolver *resolver, const char *servers);
 /* Lookups that occupy one of the RB_RESOLVE_MAX_FLIGHT places, waited for or not. */
 size_t rb_resolver_in_flight(const struct rb_resolver *resolver);
 
-/* Reads a numeric address; IPv6 with or without brackets. */
+/* Reads a numeric address; IPv6 with or without brackets, with or without "%interface" (RFC 4007, 11) of an interface that exists. */
 bool rb_address_parse(const char *text, struct rb_address *out);
-/* Writes the numeric form, without brackets. Returns `out`. */
+/* Writes the numeric form, without brackets and interface. Returns `out`. */
 const char *rb_address_print(const struct rb_address *address, char out[RB_ADDRESS_TEXT]);
 
 #endif

@@ -392,7 +392,7 @@ static void connect_unix(struct rb_socket *sock)
 static void connect_address(struct rb_socket *sock, const struct rb_address *address)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(sock->port)};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(sock->port)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(sock->port), .sin6_scope_id = address->scope};
     char text[RB_ADDRESS_TEXT];
     rb_address_print(address, text);
     sock->remote = rb_arena_printf(sock->env.arena, address->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, (unsigned)sock->port);

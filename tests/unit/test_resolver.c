@@ -114,11 +114,8 @@ START_TEST(numbers_and_localhost_need_no_server)
         const char *name, *first;
         int ip_version;
         size_t count;
-    } rows[] = {{"127.0.0.1", "127.0.0.1", 0, 1},
-                {"[::1]", "::1", 0, 1},
-                {"localhost", "::1", 0, 2},
-                {"LOCALHOST.", "::1", 6, 1},
-                {"a.localhost", "127.0.0.1", 4, 1}};
+    } rows[] = {{"127.0.0.1", "127.0.0.1", 0, 1}, {"[::1]", "::1", 0, 1},      {"[fe80::1%1]", "fe80::1", 0, 1},
+                {"localhost", "::1", 0, 2},       {"LOCALHOST.", "::1", 6, 1}, {"a.localhost", "127.0.0.1", 4, 1}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct caller caller;
         char text[RB_ADDRESS_TEXT];
@@ -128,6 +125,18 @@ START_TEST(numbers_and_localhost_need_no_server)
         ck_assert_str_eq(rb_address_print(&caller.result.items[0], text), rows[i].first);
     }
     ck_assert_uint_eq(bed.queries, 0);
+}
+END_TEST
+
+START_TEST(an_interface_must_exist)
+{
+    struct rb_address address;
+    ck_assert(rb_address_parse("fe80::1%7", &address));
+    ck_assert_uint_eq(address.scope, 7);
+    ck_assert(!rb_address_parse("fe80::1%nosuch0", &address));
+    ck_assert(!rb_address_parse("fe80::1%", &address));
+    ck_assert(!rb_address_parse("127.0.0.1%1", &address));
+    ck_assert(!rb_address_parse("fe80::1%a-name-that-is-longer-than-any-interface", &address));
 }
 END_TEST
 
@@ -258,6 +267,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 30);
     tcase_add_test(tc, numbers_and_localhost_need_no_server);
+    tcase_add_test(tc, an_interface_must_exist);
     tcase_add_test(tc, the_server_answers_and_denies);
     tcase_add_test(tc, names_that_are_none);
     tcase_add_test(tc, equal_lookups_share_one_query);

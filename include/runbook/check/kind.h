@@ -160,7 +160,8 @@ enum rb_action_type {
     RB_ACTION_HTTP,     /* one request; event HTTP follows */
     RB_ACTION_CONNECT,  /* host, port (or unix path), tls; event CONNECTED or FAILED */
     RB_ACTION_SEND,     /* bytes on the connection; event SENT or FAILED/CLOSED */
-    RB_ACTION_AWAIT,    /* more bytes; event DATA (everything received and not consumed so far), CLOSED or FAILED. `consume` first drops that many bytes */
+    RB_ACTION_AWAIT,    /* more bytes. `consume` first drops that many; then DATA with everything not consumed, as soon as some of it is new since the last SEND
+                           or consume; CLOSED or FAILED, both with what was not consumed. More than `max` unconsumed bytes are RB_NET_TOO_LARGE */
     RB_ACTION_RESOLVE,  /* name; event RESOLVED or FAILED */
     RB_ACTION_CHILD,    /* a program, as a CHILD kind's command(); event CHILD follows */
     RB_ACTION_DONE      /* the outcome is complete */
@@ -192,7 +193,7 @@ struct rb_event {
     const struct rb_phases *phases; /* CONNECTED */
     const char *remote_address;     /* CONNECTED */
     struct rb_strings addresses;    /* RESOLVED */
-    enum rb_net_failure failure;    /* FAILED (also a step's or the run's timeout) */
+    enum rb_net_failure failure;    /* FAILED: also when the time of the step or of the run is over; after the run's there is one last step, which must be DONE */
     const char *detail;
     const struct rb_child_result *child; /* CHILD: however it ended */
 };
