@@ -271,6 +271,8 @@ static void visit(const struct rb_check_ctx *ctx, void *state, const struct rb_s
     struct secrets_state *s = state;
     if (file->symlink || (file->problem && strcmp(file->problem, "deleted") == 0))
         return;
+    if (!file->tracked && file->problem && strcmp(file->problem, "not_regular") == 0)
+        return; /* a FIFO or socket that lies around holds no text; a tracked file that became one is another matter */
     s->binary += file->binary;
     if (file->problem) {
         if (!file->binary)

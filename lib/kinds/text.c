@@ -272,8 +272,8 @@ static void visit(const struct rb_check_ctx *ctx, void *state, const struct rb_s
 {
     struct text_state *s = state;
     (void)ctx;
-    if (file->symlink)
-        return;
+    if (file->symlink || (!file->tracked && file->problem && strcmp(file->problem, "not_regular") == 0))
+        return; /* a FIFO or socket that lies around holds no text; a tracked file that became one is another matter */
     if (file->problem && strcmp(file->problem, "deleted") == 0) {
         s->deleted++;
         return;

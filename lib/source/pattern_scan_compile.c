@@ -181,7 +181,11 @@ static int study(struct rb_pattern_set *set, size_t *out_bad, struct rb_error *e
         *out_bad = i;
         if (!code)
             return RB_EINVAL;
+        uint32_t empty = 0;
+        (void)pcre2_pattern_info(code, PCRE2_INFO_MATCHEMPTY, &empty);
         pcre2_code_free(code);
+        if (empty) /* its matches have no end that lies within a line */
+            to_lines(set, i, false);
     }
     return 0;
 }
