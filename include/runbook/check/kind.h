@@ -193,7 +193,7 @@ struct rb_event {
     const struct rb_phases *phases; /* CONNECTED */
     const char *remote_address;     /* CONNECTED */
     struct rb_strings addresses;    /* RESOLVED */
-    enum rb_net_failure failure;    /* FAILED: also when the time of the step or of the run is over; after the run's there is one last step, which must be DONE */
+    enum rb_net_failure failure;    /* FAILED: also when the time of the step or of the run is over; after the run's every further action fails at once */
     const char *detail;
     const struct rb_child_result *child; /* CHILD: however it ended */
 };
