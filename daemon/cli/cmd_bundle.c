@@ -10,11 +10,14 @@ static const struct rb_cli_option options[] = {
     {"strict", 0, RB_CLI_FLAG, ARG(strict), NULL, "Exit 1 when an input is missing.", NULL},
     {NULL}};
 
-static int pack(const struct rb_cli *cli, const char *root)
+static int pack(const struct rb_cli *cli, const struct rb_plan *plan)
 {
+    const char *root = plan->daemon.root;
     struct rb_error err = {0};
     struct rb_archive *archive = rb_archive_new("bundle", rb_evidence_head_time(root));
-    if (!archive)
+    if (archive)
+        rb_pack_hide(cli, plan, archive);
+    else
         (void)rb_error_set(&err, RB_ENOMEM, "out of memory");
     if (!archive || rb_evidence_add_files(archive, root, "", &cli->args->words, &err) < 0)
         return rb_pack_failed(archive, &err);
@@ -34,7 +37,7 @@ static int run(const struct rb_cli *cli)
     struct rb_plan *plan = rb_pack_load(cli, &why, &code);
     if (!plan)
         return code;
-    code = pack(cli, plan->daemon.root);
+    code = pack(cli, plan);
     rb_plan_unref(plan);
     return code;
 }

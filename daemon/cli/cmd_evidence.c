@@ -46,6 +46,7 @@ static int add_facts(const struct rb_cli *cli, const struct rb_plan *plan, const
 {
     const struct passwd *user = getpwuid(geteuid());
     int rc = 0;
+    rb_pack_hide(cli, plan, archive);
     if (broken->code)
         rc = rb_archive_add_missing(archive, "config/effective.json", broken->message, err);
     else

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runbook/base/text.h"
+#include "runbook/evidence/evidence.h"
 
 #define ARCHIVE_MAX ((size_t)512 << 20)
 
@@ -24,6 +25,20 @@ struct rb_plan *rb_pack_load(const struct rb_cli *cli, struct rb_error *why, int
     if (!discovered || !discovered->plan)
         *out_code = rb_cli_load_failed(loaded);
     return discovered ? discovered->plan : NULL;
+}
+
+void rb_pack_hide(const struct rb_cli *cli, const struct rb_plan *plan, struct rb_archive *archive)
+{
+    char found[4096];
+    bool here;
+    struct rb_error ignored;
+    rb_evidence_hide_plan(archive, plan);
+    if (!plan->discovered)
+        return;
+    if (cli->args->app.config)
+        rb_evidence_hide_file(archive, cli->args->app.config);
+    else if (rb_config_find(".", found, sizeof found, &here, &ignored) == 0)
+        rb_evidence_hide_file(archive, found);
 }
 
 int rb_pack_check_output(const struct rb_cli *cli)

@@ -9,6 +9,9 @@
  * One reference. */
 struct rb_plan *rb_pack_load(const struct rb_cli *cli, struct rb_error *why, int *out_code);
 
+/* Hides the secrets of the configuration, whether it could be loaded whole or not. */
+void rb_pack_hide(const struct rb_cli *cli, const struct rb_plan *plan, struct rb_archive *archive);
+
 /* 0; else an exit code, told on stderr: no -o, or a place that cannot be written to. */
 int rb_pack_check_output(const struct rb_cli *cli);
 

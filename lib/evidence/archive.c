@@ -28,7 +28,7 @@ struct rb_archive {
     const char **missing;
     size_t missing_count, missing_room;
     const char *secrets[MAX_SECRETS];
-    size_t secret_count;
+    size_t secret_count, masked_names;
 };
 
 struct rb_archive *rb_archive_new(const char *folder, int64_t mtime_s)
@@ -101,6 +101,18 @@ static size_t mask(const struct rb_archive *archive, const void *bytes, size_t l
     return masked;
 }
 
+/* A name may hold a secret as well as any text. Two that differed only in it get a number. */
+static const char *masked_name(struct rb_archive *archive, const char *name, size_t *out_masked)
+{
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, 4 * RB_ARCHIVE_MAX_NAME);
+    size_t masked = mask(archive, name, strlen(name), &text);
+    *out_masked += masked;
+    if (masked == 0 || text.failed)
+        return rb_arena_strdup(archive->arena, name);
+    return rb_arena_printf(archive->arena, "%s~%zu", rb_buf_str(&text), ++archive->masked_names);
+}
+
 /* ---- adding ---- */
 
 static bool is_reserved(const char *name)
@@ -146,9 +158,11 @@ int rb_archive_add_with(struct rb_archive *archive, const char *name, const char
                             RB_ARCHIVE_MAX_MEMBER >> 20, RB_ARCHIVE_MAX_BYTES >> 20);
     RB_BUF_AUTO masked;
     rb_buf_init(&masked, RB_ARCHIVE_MAX_MEMBER);
-    struct member member = {
-        .name = rb_arena_strdup(archive->arena, name), .source = rb_arena_strdup(archive->arena, source), .executable = traits.executable};
-    member.masked = traits.masked + mask(archive, rb_buf_str(bytes), bytes->len, &masked);
+    size_t in_source = 0;
+    struct member member = {.executable = traits.executable, .masked = traits.masked};
+    member.name = masked_name(archive, name, &member.masked);
+    member.source = masked_name(archive, source, &in_source);
+    member.masked += mask(archive, rb_buf_str(bytes), bytes->len, &masked);
     if ((rc = rb_buf_check(&masked, name, err)) < 0)
         return rc;
     member.len = masked.len;
@@ -184,7 +198,8 @@ int rb_archive_add_missing(struct rb_archive *archive, const char *name, const c
     rb_text_escapes(&text, why);
     rb_buf_addc(&text, '\n');
     const char *member = rb_arena_printf(archive->arena, "%s." RB_ARCHIVE_MISSING, name);
-    const char *kept = rb_arena_strdup(archive->arena, name);
+    size_t in_name = 0;
+    const char *kept = masked_name(archive, name, &in_name);
     if (!member || !kept)
         return rb_error_set(err, RB_ENOMEM, "out of memory while packing");
     int rc = rb_archive_add(archive, member, RB_ARCHIVE_MISSING, rb_buf_str(&text), text.len, err);

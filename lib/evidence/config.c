@@ -16,8 +16,9 @@
 #include "runbook/base/text.h"
 #include "runbook/evidence/evidence.h"
 
-#define JSON_MAX ((size_t)32 << 20)
-#define NO_FILE  "config/runbookd.yml"
+#define JSON_MAX  ((size_t)32 << 20)
+#define ARENA_MAX ((size_t)64 << 20)
+#define NO_FILE   "config/runbookd.yml"
 
 struct snapshot {
     struct rb_archive *archive;
@@ -83,12 +84,12 @@ static json_t *mask_node(struct snapshot *snapshot, const struct rb_node *node)
     return json_string(RB_REDACTED);
 }
 
-static void hide_node(struct snapshot *snapshot, const struct rb_node *node)
+static void hide_node(struct rb_archive *archive, const struct rb_node *node)
 {
     if (node->type == RB_NODE_SCALAR && node->scalar)
-        rb_archive_hide(snapshot->archive, node->scalar);
+        rb_archive_hide(archive, node->scalar);
     for (size_t i = 0; i < node->count; i++)
-        hide_node(snapshot, node->items[i]);
+        hide_node(archive, node->items[i]);
 }
 
 static bool is_secret(const struct rb_node *node, const struct rb_option *option)
@@ -135,15 +136,15 @@ static json_t *node_json(struct snapshot *snapshot, const struct rb_node *node, 
     return out;
 }
 
-static void hide_secrets(struct snapshot *snapshot, const struct rb_node *node, const struct rb_option *option)
+static void hide_secrets(struct rb_archive *archive, const struct rb_node *node, const struct rb_option *option)
 {
     if (is_secret(node, option)) {
-        hide_node(snapshot, node);
+        hide_node(archive, node);
         return;
     }
     for (size_t i = 0; i < node->count; i++) {
         bool mapping = node->type == RB_NODE_MAPPING;
-        hide_secrets(snapshot, node->items[i], mapping ? option_of(option ? option->sub : NULL, node->keys[i]) : option);
+        hide_secrets(archive, node->items[i], mapping ? option_of(option ? option->sub : NULL, node->keys[i]) : option);
     }
 }
 
@@ -225,13 +226,31 @@ static int add_file(struct snapshot *snapshot, const char *file, size_t index, s
                    : rb_archive_add_missing(snapshot->archive, rb_buf_str(&name), why.message, err);
 }
 
+void rb_evidence_hide_plan(struct rb_archive *archive, const struct rb_plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        struct rb_option whole = whole_of(&plan->checks[i]);
+        hide_secrets(archive, plan->checks[i].node, &whole);
+    }
+}
+
+void rb_evidence_hide_file(struct rb_archive *archive, const char *config)
+{
+    RB_ARENA_AUTO *arena = rb_arena_new(ARENA_MAX);
+    if (!arena)
+        return;
+    struct rb_diags diags;
+    rb_diags_init(&diags, arena);
+    struct rb_node *root = NULL;
+    int rc = rb_node_load_file(config, NULL, arena, &diags, &root, NULL);
+    if (root)
+        hide_secrets(archive, root, NULL);
+    (void)rc; /* what is wrong with it is told by whoever loads it whole */
+}
+
 int rb_evidence_add_config(struct rb_archive *archive, const struct rb_plan *plan, const char *home, struct rb_error *err)
 {
     struct snapshot snapshot = {.archive = archive, .root = plan->daemon.root, .home = home};
-    for (size_t i = 0; i < plan->count; i++) {
-        struct rb_option whole = whole_of(&plan->checks[i]);
-        hide_secrets(&snapshot, plan->checks[i].node, &whole);
-    }
     if (plan->discovered)
         return rb_archive_add_missing(archive, NO_FILE, "there is no configuration; what discovery finds depends on the machine", err);
     int rc = add_effective(&snapshot, plan, err);

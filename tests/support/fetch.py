@@ -29,6 +29,7 @@ PROGRAMS = {
     "systemd-nspawn": ("systemd-container", "usr/bin/systemd-nspawn"),
     "check_dummy": ("monitoring-plugins-basic", "usr/lib/nagios/plugins/check_dummy"),
     "strace": ("strace", "usr/bin/strace"),
+    "bsdtar": ("libarchive-tools", "usr/bin/bsdtar"),
 }
 _reasons = {}
 

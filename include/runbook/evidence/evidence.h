@@ -19,8 +19,13 @@ int64_t rb_evidence_head_time(const char *root);
 /* HEAD.txt, status.txt, log_50.txt, tags.txt, and show_<commit>.txt for each of `commits`. What is not there becomes a missing input. */
 int rb_evidence_add_git(struct rb_archive *archive, const char *root, const struct rb_strings *commits, struct rb_error *err) RB_MUST_CHECK;
 
-/* config/effective.json (defaults merged, places replaced by ${root} and ~) and the configuration's files as written, under config/files/. A discovered plan is no fact: it
- * becomes a missing input. Hides the plan's secrets from every later member, so call it first. `home` may be NULL. */
+/* Hides what the plan read with !file, or declares secret, from every member that is added later: call one of these first. The second is for a configuration that has errors: it
+ * loads the file's nodes only, and hides what can be read. */
+void rb_evidence_hide_plan(struct rb_archive *archive, const struct rb_plan *plan);
+void rb_evidence_hide_file(struct rb_archive *archive, const char *config);
+
+/* config/effective.json (defaults merged, places replaced by ${root} and ~) and the configuration's files as written, under config/files/. A discovered plan is no fact: it becomes a
+ * missing input. `home` may be NULL. */
 int rb_evidence_add_config(struct rb_archive *archive, const struct rb_plan *plan, const char *home, struct rb_error *err) RB_MUST_CHECK;
 
 /* Files of the tree: literal paths, folders or globs, relative to `root` (absolute ones must lie below it), added as `prefix` + path. Symlinks are not followed. What
