@@ -61,7 +61,7 @@ def check_file(path, text, kinds, report):
         if mutable and layer and path.startswith("lib/") and path.endswith(".c") and (path, mutable.group(1)) not in MUTABLE_OK:
             report(path, number, f"mutable file-scope state: {mutable.group(1)}")
     if path.startswith("lib/kinds/") and path.endswith(".c"):
-        name = os.path.basename(path)[:-2]
+        name = path.split("/")[2].removesuffix(".c")  # lib/kinds/NAME.c, or a file of the folder lib/kinds/NAME/
         if name != "registry" and name not in kinds:
             report(path, 1, "no row of kinds.def names this kind")
     if path.endswith(".c") and layer and not text.lstrip().startswith("/*"):
