@@ -23,6 +23,7 @@
 #include "runbook/check/match.h"
 #include "runbook/source/dotenv.h"
 #include "runbook/source/files.h"
+#include "runbook/source/process.h"
 
 enum { MAX_DOTENV_FILES = 500, LIST_ARENA = 64 << 20, ENVIRON_ARENA = 8 << 20, SHOWN_COLUMNS = 100 };
 
@@ -126,7 +127,7 @@ static struct rb_env_guard guard_of(const struct env_options *o)
 
 static void check_self(const struct rb_check_ctx *ctx, struct env_run *run, struct rb_outcome *out)
 {
-    extern char **environ;
+    extern char **environ; /* NOLINT(readability-redundant-declaration): macOS declares it in no header */
     const struct rb_env_guard guard = guard_of(ctx->options);
     const char *const *own = (const char *const *)(void *)environ;
     struct rb_env_variables variables = rb_env_split(own, SIZE_MAX, ctx->arena);
@@ -200,34 +201,6 @@ static void check_files(const struct rb_check_ctx *ctx, struct env_run *run, con
 
 /* ---- processes ---- */
 
-static void join_argv(struct rb_buf *out, const char *const *argv)
-{
-    for (size_t i = 0; argv && argv[i]; i++) {
-        if (i > 0)
-            rb_buf_addc(out, ' ');
-        rb_buf_adds(out, argv[i]);
-    }
-}
-
-static bool lies_below(const char *path, const char *folder)
-{
-    size_t len = strlen(folder);
-    return path && strncmp(path, folder, len) == 0 && (path[len] == '/' || path[len] == '\0');
-}
-
-/* Whether the text names the folder or something in it, as a whole path: not as the beginning of a longer name, not as the end of another path. */
-static bool mentions_folder(const char *text, const char *folder)
-{
-    static const char name[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
-    size_t len = strlen(folder);
-    for (const char *at = strstr(text, folder); at; at = strstr(at + 1, folder)) {
-        bool starts = at == text || (!strchr(name, at[-1]) && at[-1] != '/');
-        if (starts && (at[len] == '\0' || !strchr(name, at[len])))
-            return true;
-    }
-    return false;
-}
-
 /* The folder of `below`, absolute and without a slash at its end. */
 static const char *below_folder(const struct rb_check_ctx *ctx)
 {
@@ -251,7 +224,7 @@ static int is_of_interest(const struct env_options *o, const struct rb_process *
         if (!o->below)
             return 1;
     }
-    return lies_below(process->cwd, folder) || mentions_folder(command, folder);
+    return rb_process_lies_in(process, command, folder);
 }
 
 static void tell_process(const struct rb_process *process, const char *command, struct rb_outcome *out)
@@ -315,7 +288,7 @@ static void check_processes(const struct rb_check_ctx *ctx, struct env_run *run,
             continue;
         RB_BUF_AUTO command;
         rb_buf_init(&command, 1 << 20);
-        join_argv(&command, process->argv);
+        rb_process_command(process, &command);
         int wanted = is_of_interest(o, process, folder, rb_buf_str(&command));
         if (wanted < 0)
             rb_outcome_raise(out, RB_RESULT_UNKNOWN, "resource_limit", "processes.argv reached the limits of matching at pid %ld",

@@ -547,8 +547,8 @@ static void validate(void *opts, const struct rb_node *node, struct rb_diags *di
     const struct rb_node *list = rb_node_get(node, "rules");
     if (!list || list->type != RB_NODE_SEQUENCE || list->count != o->rules.count)
         return;
-    /* The table filled it and nobody else has seen it yet. */
-    struct key_rule *rules = (struct key_rule *)(uintptr_t)o->rules.items;
+    struct key_rule *rules; /* the table filled them and nobody else has seen them yet */
+    memcpy(&rules, &o->rules.items, sizeof rules);
     for (size_t i = 0; i < list->count; i++) {
         if (list->items[i]->type == RB_NODE_MAPPING)
             validate_rule(&rules[i], list->items[i], diags);

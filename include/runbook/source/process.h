@@ -1,0 +1,16 @@
+/* Which processes belong to a folder. Pure; what it looks at comes from rb_platform's list of processes. */
+#ifndef RUNBOOK_SOURCE_PROCESS_H
+#define RUNBOOK_SOURCE_PROCESS_H
+
+#include <stdbool.h>
+
+#include "runbook/base/buf.h"
+#include "runbook/platform/platform.h"
+
+/* Appends the command line, joined by blanks. */
+void rb_process_command(const struct rb_process *process, struct rb_buf *out);
+
+/* True when the working folder lies in `folder` (absolute, no slash at its end) or `command` names it or something in it as a whole path. */
+bool rb_process_lies_in(const struct rb_process *process, const char *command, const char *folder);
+
+#endif
