@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runbook/base/buf.h"
+
 int git_fail(struct rb_error *err, int code, const char *what)
 {
     const git_error *last = git_error_last();
@@ -273,6 +275,54 @@ int rb_git_is_ignored(struct rb_git *git, const char *path, bool *out, struct rb
     return 0;
 }
 
+/* `url.BASE.insteadOf = PREFIX`: the longest prefix wins, as in git. 0, or a negative libgit2 code. */
+static int rewrite_url(const git_config *config, const char *url, struct rb_buf *out)
+{
+    git_config_iterator *iterator = NULL;
+    git_config_entry *entry;
+    size_t longest = 0;
+    rb_buf_adds(out, url);
+    int rc = git_config_iterator_new(&iterator, config);
+    while (rc == 0 && git_config_next(&entry, iterator) == 0) {
+        size_t name_len = strlen(entry->name), value_len = entry->value ? strlen(entry->value) : 0;
+        bool is_rule = name_len > 4 + 10 && strncmp(entry->name, "url.", 4) == 0 && strcmp(entry->name + name_len - 10, ".insteadof") == 0;
+        if (!is_rule || value_len <= longest || strncmp(url, entry->value, value_len) != 0)
+            continue;
+        longest = value_len;
+        rb_buf_reset(out);
+        rb_buf_add(out, entry->name + 4, name_len - 4 - 10);
+        rb_buf_adds(out, url + value_len);
+    }
+    git_config_iterator_free(iterator);
+    return rc;
+}
+
+/* Not git_remote_lookup: libgit2 1.5 forgets 20 KiB for each line of the configuration that its patterns do not match (git_regexp_match returns without
+ * freeing), at every call. Reading the URL ourselves needs no pattern. */
+static int open_remote(struct rb_git *git, const char *remote, git_remote **out)
+{
+    char key[512];
+    RB_BUF_AUTO url;
+    rb_buf_init(&url, 64 * 1024);
+    git_config *config = NULL;
+    const char *configured = NULL;
+    int len = snprintf(key, sizeof(key), "remote.%s.url", remote);
+    if (len < 0 || (size_t)len >= sizeof(key))
+        return GIT_EINVALIDSPEC;
+    int rc = git_repository_config_snapshot(&config, git->repo);
+    if (rc == 0)
+        rc = git_config_get_string(&configured, config, key);
+    if (rc == 0)
+        rc = rewrite_url(config, configured, &url);
+    git_remote_create_options options = GIT_REMOTE_CREATE_OPTIONS_INIT;
+    options.repository = git->repo;
+    options.flags = GIT_REMOTE_CREATE_SKIP_INSTEADOF | GIT_REMOTE_CREATE_SKIP_DEFAULT_FETCHSPEC;
+    if (rc == 0)
+        rc = git_remote_create_with_opts(out, rb_buf_str(&url), &options);
+    git_config_free(config);
+    return rc;
+}
+
 int rb_git_remote_head(struct rb_git *git, const char *remote, const char *branch, char out_commit[41], struct rb_error *err)
 {
     char name[512];
@@ -283,7 +333,7 @@ int rb_git_remote_head(struct rb_git *git, const char *remote, const char *branc
     const git_remote_head **heads = NULL;
     size_t count = 0;
     int code = 0;
-    if (git_remote_lookup(&handle, git->repo, remote) < 0)
+    if (open_remote(git, remote, &handle) < 0)
         return git_fail(err, RB_ENOTFOUND, "no such remote");
     if (git_remote_connect(handle, GIT_DIRECTION_FETCH, NULL, NULL, NULL) < 0 || git_remote_ls(&heads, &count, handle) < 0)
         code = git_fail(err, RB_ESYS, "the remote cannot be reached");
