@@ -28,6 +28,7 @@ PROGRAMS = {
     "dockerd": ("docker.io", "usr/sbin/dockerd"),
     "systemd-nspawn": ("systemd-container", "usr/bin/systemd-nspawn"),
     "check_dummy": ("monitoring-plugins-basic", "usr/lib/nagios/plugins/check_dummy"),
+    "rg": ("ripgrep", "usr/bin/rg"),
     "strace": ("strace", "usr/bin/strace"),
     "bsdtar": ("libarchive-tools", "usr/bin/bsdtar"),
 }
