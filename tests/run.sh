@@ -60,7 +60,7 @@ suite_fuzz() { setup build-test --buildtype=debugoptimized -Dwerror=true && meso
 
 suite_sanitize() {
   head_line "the same under ASan and UBSan; threads under TSan"
-  export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
+  export LSAN_OPTIONS=suppressions=$here/tests/support/lsan.supp:print_suppressions=0 ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
   setup build-asan --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Db_pie=false && meson_suite build-asan asan unit sim fuzz
   setup build-tsan --buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false -Db_pie=false && meson_suite build-tsan tsan threads
 }
