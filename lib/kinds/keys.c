@@ -212,7 +212,8 @@ static void hint_diff(struct run *run, const char *file)
 
 static void parse_document(struct run *run, struct document *document, const struct rb_buf *bytes)
 {
-    const struct rb_doc_options how = {.tree = true, .lenient_json = false};
+    const char *end = strrchr(document->path, '.');
+    const struct rb_doc_options how = {.tree = true, .lenient_json = end && strcmp(end, ".jsonc") == 0};
     struct rb_doc_problems problems;
     struct rb_doc_node *root = NULL;
     struct rb_error err = {0};

@@ -27,6 +27,8 @@ static void make_tree(struct scratch *s)
     scratch_make(s);
     scratch_write(s, "config.toml", config);
     scratch_write(s, "stack.yml", "base: &b {armed: false}\nprod:\n  <<: *b\nnothing: ~\nword: \"false\"\n");
+    scratch_write(s, "notes.jsonc", "{ // comments belong here\n\"a\": 1, }\n");
+    scratch_write(s, "commented.json", "{ // and not here\n\"a\": 1}\n");
     scratch_write(s, "state.json", "{\"kill\": {\"state\": \"ACTIVE\", \"count\": 9007199254740993}}\n");
 }
 
@@ -81,6 +83,7 @@ START_TEST(conditions_hold)
         "{file: stack.yml, key: word, equals: \"false\"}",
         "{file: state.json, key: kill.state, equals: ACTIVE}",
         "{file: state.json, key: kill.count, equals: 9007199254740993}",
+        "{file: notes.jsonc, key: a, equals: 1}",
         "{file: none.json, key: a, equals: 1, file_optional: true}",
         "{files: [\"none/*.json\"], key: a, equals: 1, file_optional: true}",
     };
@@ -147,6 +150,7 @@ START_TEST(fails_closed)
     scratch_write(&s, "broken.toml", "a = 1\na = 2\n");
     fails(&s, "{file: broken.toml, key: a, equals: 1}", "broken", "broken.toml:2:", arena);
     fails(&s, "{file: broken.toml, key: b, absent: true, file_optional: true}", "broken", "does not parse", arena);
+    fails(&s, "{file: commented.json, key: a, equals: 1}", "broken", "commented.json:1:", arena);
     scratch_write(&s, "plain.txt", "a = 1\n");
     fails(&s, "{file: plain.txt, key: a, equals: 1}", "broken", "its name tells no format", arena);
     scratch_folder(&s, "folder.toml");
