@@ -155,6 +155,15 @@ class Texts(unittest.TestCase):
         if done.stdout != read("docs", "reference.md"):
             self.fail("docs/reference.md is old; mend it: build/runbookd explain --markdown > docs/reference.md")
 
+    def test_readme_lists_every_kind(self):
+        kinds = re.findall(r"(?m)^RB_KIND\((\w+)\)", read("lib", "kinds", "kinds.def"))
+        listed = re.findall(r"(?m)^\| `(\w+)` \|", read("README.md"))
+        self.assertEqual(set(kinds) - set(listed), set())
+
+    def test_readme_names_only_files_that_exist(self):
+        for name in set(re.findall(r"\b((?:docs|systemd|launchd|prometheus|grafana|examples)/[\w./-]+\w|[A-Z]{3,}\.md)\b", read("README.md"))):
+            self.assertTrue(os.path.exists(os.path.join(TOP, name)), name)
+
     @unittest.skipUnless(shutil.which("groff"), "groff is not here")
     def test_manual_page_formats_without_a_warning(self):
         page = run(BINARY, "explain", "--man").stdout
