@@ -2,6 +2,8 @@
 #ifndef RUNBOOK_EVIDENCE_VERIFY_INTERNAL_H
 #define RUNBOOK_EVIDENCE_VERIFY_INTERNAL_H
 
+#include <sys/types.h>
+
 #include "runbook/base/buf.h"
 #include "runbook/evidence/archive.h"
 #include "runbook/evidence/verify.h"

@@ -17,7 +17,10 @@ bool verify_is_sums(const char *name)
 
 static bool is_hex(const char *text)
 {
-    return strspn(text, "0123456789abcdefABCDEF") >= RB_SHA256_HEX - 1;
+    size_t digits = 0;
+    while (digits < RB_SHA256_HEX - 1 && text[digits] != '\0' && strchr("0123456789abcdefABCDEF", text[digits]))
+        digits++;
+    return digits == RB_SHA256_HEX - 1;
 }
 
 bool verify_sum_line(const char **at, const char *end, char out_digest[RB_SHA256_HEX], struct rb_buf *out_name, bool *out_ok)
