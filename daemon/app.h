@@ -28,12 +28,18 @@ int rb_app_load_plan(const struct rb_app_options *options, struct rb_arena *aren
 int rb_app_serve(const struct rb_app_options *options);
 
 /* One round of checks without listeners: dependencies first, raw results (fail_after not applied), stored state read-only. */
+struct rb_app_accept {
+    const char *json; /* the request, as /api/v1/drift/accept takes it */
+    int status;       /* HTTP status of the answer */
+    struct rb_buf *answer;
+};
 struct rb_app_check {
     const struct rb_app_options *options;
     struct rb_strings names; /* empty: every check that `phase` and `triage_only` leave */
     int phase;               /* enum rb_phase, or -1 */
     bool triage_only;        /* only checks with `triage: true` */
     int64_t deadline_ms;     /* 0: each check's own timeout is the only limit */
+    struct rb_app_accept *accept; /* NULL, or what to accept when the round has ended: then the folder of state is locked and written */
     void (*progress)(void *ctx, size_t done, size_t total, const char *name, enum rb_state state); /* may be NULL */
     void *ctx;
 };

@@ -86,6 +86,12 @@ struct rb_app {
         size_t next;
     } notes;
 
+    struct {              /* drift.c */
+        unsigned writing; /* tasks on their way */
+        ev_timer end;     /* when the next acceptance is over */
+        int64_t next_end_wall_ns; /* 0: none is known */
+    } drift;
+
     struct { /* repo_watch.c */
         bool busy;
         ev_timer timer;

@@ -14,7 +14,7 @@
 #include "runbook/base/log.h"
 #include "runbook/state/files.h"
 
-enum { MAX_EVENTS = 20 };
+enum { MAX_EVENTS = 20, MAX_WAIT_S = 86400 };
 
 struct write_job {
     struct rb_app *app;
@@ -64,6 +64,7 @@ static void done(void *arg)
 {
     struct write_job *job = arg;
     struct rb_app *app = job->app;
+    app->drift.writing--;
     if (job->rc < 0 && !(job->set_aside && job->err.saved_errno == ENOENT)) {
         rb_log(RB_LOG_ERROR, "drift", "%s: %s", job->check, job->err.message);
     } else if (job->adopted) {
@@ -73,6 +74,16 @@ static void done(void *arg)
                                                                    .text = "the first baseline was recorded (baseline: auto)"});
         rb_app_persist_soon(app);
     }
+    free_job(job);
+}
+
+static void queue(struct rb_app *app, struct write_job *job)
+{
+    job->app = app;
+    app->drift.writing++;
+    if (rb_runner_task(app->runner, work, done, job, &job->err) == 0)
+        return;
+    app->drift.writing--;
     free_job(job);
 }
 
@@ -110,19 +121,72 @@ void rb_app_drift_outcome(struct rb_app *app, size_t index, const struct rb_outc
     struct write_job *job = new_job(app, check);
     if (job == NULL)
         return;
-    job->app = app;
     bool needed = outcome->drift != NULL && take_report(job, outcome->drift);
     if (damaged) { /* first out of the way, so that nobody takes it for a baseline; then the proposal */
         struct write_job *aside = new_job(app, check);
         if (aside != NULL) {
-            aside->app = app;
             aside->set_aside = true;
-            if (rb_runner_task(app->runner, work, done, aside, NULL) < 0)
-                free_job(aside);
+            queue(app, aside);
         }
     }
-    if (!needed || rb_runner_task(app->runner, work, done, job, &job->err) < 0)
+    if (needed)
+        queue(app, job);
+    else
         free_job(job);
+}
+
+/* ---- acceptances that end ---- */
+
+static int64_t first_end(const struct rb_record *record, int64_t after_wall_ns)
+{
+    int64_t first = 0;
+    for (size_t i = 0; record->drift != NULL && i < record->drift->item_count; i++) {
+        const struct rb_drift_accepted *accepted = record->drift->items[i].accepted;
+        if (accepted != NULL && accepted->until_wall_ns > after_wall_ns && (first == 0 || accepted->until_wall_ns < first))
+            first = accepted->until_wall_ns;
+    }
+    return first;
+}
+
+static void arm_end(struct rb_app *app, int64_t end_wall_ns);
+
+static void end_cb(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    (void)loop;
+    (void)revents;
+    struct rb_app *app = timer->data;
+    int64_t over_wall_ns = app->drift.next_end_wall_ns, next = 0;
+    app->drift.next_end_wall_ns = 0;
+    for (size_t i = 0; i < app->plan->count; i++) {
+        const struct rb_record *record = rb_store_record(app->store, i);
+        if (first_end(record, over_wall_ns - 1) == over_wall_ns)
+            rb_runner_bring_forward(app->runner, i);
+        int64_t end = first_end(record, over_wall_ns);
+        if (end != 0 && (next == 0 || end < next))
+            next = end;
+    }
+    arm_end(app, next);
+}
+
+/* What was accepted for a time is drift again when it is over, not only at the check's next turn. */
+static void arm_end(struct rb_app *app, int64_t end_wall_ns)
+{
+    if (end_wall_ns == 0 || (app->drift.next_end_wall_ns != 0 && app->drift.next_end_wall_ns <= end_wall_ns))
+        return;
+    double wait_s = (double)(end_wall_ns - rb_wall_ns(app->clock)) / (double)RB_NS_PER_S;
+    if (wait_s > MAX_WAIT_S)
+        return; /* armed by a later run of the check */
+    app->drift.next_end_wall_ns = end_wall_ns;
+    ev_timer_stop(app->loop, &app->drift.end);
+    ev_timer_init(&app->drift.end, end_cb, wait_s > 0 ? wait_s + 0.01 : 0.01, 0.);
+    app->drift.end.data = app;
+    ev_timer_start(app->loop, &app->drift.end);
+}
+
+void rb_app_drift_stop(struct rb_app *app)
+{
+    if (app->drift.next_end_wall_ns != 0)
+        ev_timer_stop(app->loop, &app->drift.end);
 }
 
 /* ---- timeline ---- */
@@ -134,7 +198,7 @@ struct telling {
     size_t told, left_out;
 };
 
-static void tell(struct telling *telling, const struct rb_drift_item *item, bool gone)
+static void tell(struct telling *telling, const struct rb_drift_item *item, bool gone, bool accepted_now)
 {
     if (!gone && item->changed_wall_ns != 0 && item->changed_wall_ns < telling->after_wall_ns)
         return;
@@ -145,7 +209,7 @@ static void tell(struct telling *telling, const struct rb_drift_item *item, bool
     char text[1024];
     const char *item_class = rb_drift_class_name(item->item_class);
     if (gone)
-        snprintf(text, sizeof text, "%.700s is as accepted again", item->key);
+        snprintf(text, sizeof text, "%.700s %s", item->key, accepted_now ? "was accepted" : "is as accepted again");
     else
         snprintf(text, sizeof text, "%s %.700s%s%s%s: not accepted (drift %.4s)", rb_drift_change_name(item->change), item->key,
                  item_class[0] ? " (" : "", item_class, item_class[0] ? ")" : "", item->id);
@@ -164,6 +228,15 @@ static const struct rb_drift_item *next_open(const struct rb_drift_report *repor
     return report != NULL && *at < report->item_count ? &report->items[*at] : NULL;
 }
 
+/* Whether an item of this key is still there: then it is accepted. */
+static bool stands(const struct rb_drift_report *report, const char *key)
+{
+    for (size_t i = 0; report != NULL && i < report->item_count; i++)
+        if (strcmp(report->items[i].key, key) == 0)
+            return true;
+    return false;
+}
+
 static void merge_items(struct telling *telling, const struct rb_drift_report *before, const struct rb_drift_report *after)
 {
     size_t i = 0, k = 0;
@@ -175,9 +248,9 @@ static void merge_items(struct telling *telling, const struct rb_drift_report *b
         bool same = order == 0 && (old->new_value == now->new_value ||
                                    (old->new_value != NULL && now->new_value != NULL && strcmp(old->new_value, now->new_value) == 0));
         if (order < 0)
-            tell(telling, old, true);
+            tell(telling, old, true, stands(after, old->key));
         else if (!same)
-            tell(telling, now, false);
+            tell(telling, now, false, false);
         i += order <= 0;
         k += order >= 0;
     }
@@ -185,6 +258,7 @@ static void merge_items(struct telling *telling, const struct rb_drift_report *b
 
 void rb_app_drift_events(struct rb_app *app, const struct rb_record *before, const struct rb_record *after)
 {
+    arm_end(app, first_end(after, rb_wall_ns(app->clock)));
     if (after->drift == NULL || (before->drift == NULL && before->last_run_wall_ns == 0))
         return; /* nothing to compare with: the items of a first run are no news */
     struct telling telling = {.app = app, .check = after->spec->name};

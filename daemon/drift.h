@@ -14,6 +14,7 @@ struct rb_command;
 void rb_app_drift_outcome(struct rb_app *app, size_t index, const struct rb_outcome *outcome);
 /* Loop thread, after the store took it: items that came or went enter the timeline. `before` is the record of the run before, `after` the new one. */
 void rb_app_drift_events(struct rb_app *app, const struct rb_record *before, const struct rb_record *after);
+void rb_app_drift_stop(struct rb_app *app);
 /* RB_COMMAND_DRIFT_ACCEPT: command->body is the request. */
 void rb_app_drift_accept(struct rb_app *app, struct rb_command *command);
 

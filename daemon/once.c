@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "app_internal.h"
+#include "drift.h"
 #include "runbook/base/log.h"
 #include "runbook/base/text.h"
 #include "runbook/state/files.h"
@@ -138,6 +139,30 @@ static bool *flags_of(const struct once *once)
     return chosen;
 }
 
+/* Accepting writes: only with the lock, so never beside a daemon. */
+static int open_to_write(struct rb_app *app, struct rb_error *err)
+{
+    int rc = rb_app_state_open(app, err);
+    if (rc == 0 && app->state.lock_fd < 0)
+        rc = rb_error_set(err, RB_EPERM, "the folder of state cannot be written: nothing can be accepted");
+    return rc;
+}
+
+static void accept_drift(struct once *once, struct rb_snapshot *snapshot)
+{
+    struct rb_app_accept *accept = once->request->accept;
+    char problem[32];
+    while (once->app.drift.writing > 0) /* what the checks left to be written is what may be accepted */
+        ev_run(once->app.loop, EVRUN_ONCE);
+    struct rb_drift_job *job = rb_drift_job_new(snapshot, once->app.state.dir, accept->json, strlen(accept->json),
+                                                rb_wall_ns(once->app.clock), &accept->status, problem, accept->answer);
+    if (job == NULL)
+        return;
+    rb_drift_job_work(job);
+    accept->status = rb_drift_job_result(job, accept->answer) < 0 ? 500 : 200;
+    rb_drift_job_free(job);
+}
+
 static int run_once(struct once *once, struct rb_app_result *out, struct rb_error *err)
 {
     struct rb_app *app = &once->app;
@@ -148,14 +173,20 @@ static int run_once(struct once *once, struct rb_app_result *out, struct rb_erro
     if (rc < 0)
         return rc;
     raw_results(app->plan);
-    if (rb_app_state_path(app->plan, app->state.dir, sizeof app->state.dir, NULL) < 0)
+    if (once->request->accept != NULL)
+        rc = open_to_write(app, err);
+    else if (rb_app_state_path(app->plan, app->state.dir, sizeof app->state.dir, NULL) < 0)
         app->state.dir[0] = '\0';
+    if (rc < 0)
+        return rc;
     if ((rc = rb_app_parts_new(app, false, err)) < 0)
         return rc;
     int64_t started_ns = rb_elapsed_ns(app->clock);
     run_loop(once);
     rb_app_repo_look(app);
     struct rb_snapshot *snapshot = rb_app_publish_now(app);
+    if (snapshot != NULL && once->request->accept != NULL)
+        accept_drift(once, snapshot);
     out->chosen = flags_of(once);
     if (snapshot == NULL || out->chosen == NULL)
         return rb_error_set(err, RB_ENOMEM, "no memory for the results");
@@ -188,6 +219,7 @@ int rb_app_check(const struct rb_app_check *request, struct rb_arena *arena, str
         app->loop = ev_default_loop(EVFLAG_AUTO);
         rc = app->loop == NULL ? rb_error_set(err, RB_ESYS, "libev found no usable event mechanism") : run_once(once, out, err);
         rb_app_parts_free(app);
+        rb_app_state_close(app);
     }
     free(once->steps);
     free(once);

@@ -118,6 +118,7 @@ int rb_app_parts_new(struct rb_app *app, bool automatic, struct rb_error *err)
 
 void rb_app_parts_free(struct rb_app *app)
 {
+    rb_app_drift_stop(app);
     rb_app_publish_stop(app);
     rb_runner_free(app->runner);
     rb_store_free(app->store);

@@ -37,6 +37,10 @@ struct rb_cli_args {
     bool strict, force, to_stdout, discovery, man, markdown;
     bool observed;             /* evidence: what was observed too */
     struct rb_strings commits; /* evidence: --commit, several */
+    struct {                    /* drift */
+        bool all;
+        const char *reason, *ref, *who, *until, *expires;
+    } drift;
     int phase;                 /* -1: any */
     int format;                /* enum rb_check_format */
     const char *output;

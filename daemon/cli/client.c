@@ -160,6 +160,30 @@ int rb_client_get(const struct rb_client *client, const char *path, const char *
     return get(NULL, client->url, path, accept, out_body, out_status, err);
 }
 
+int rb_client_post(const struct rb_client *client, const char *path, const char *json, struct rb_buf *out_body, long *out_status,
+                   struct rb_error *err)
+{
+    char url[512];
+    if (!client->socket[0])
+        return rb_error_set(err, RB_ENOTFOUND, "no daemon serves this tree");
+    (void)snprintf(url, sizeof url, "http://localhost%s", path);
+    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+    CURL *curl = headers ? prepare(client->socket, url, headers, out_body) : NULL;
+    int rc = RB_ENOMEM;
+    if (curl) {
+        (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, json);
+        (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 4 * TIMEOUT_MS);
+        CURLcode code = curl_easy_perform(curl);
+        rc = code == CURLE_OK ? 0 : failed(code, client->socket, err);
+        (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, out_status);
+    } else {
+        rc = rb_error_set(err, RB_ENOMEM, "out of memory");
+    }
+    curl_easy_cleanup(curl);
+    curl_slist_free_all(headers);
+    return rc;
+}
+
 int rb_client_get_json(const struct rb_client *client, const char *path, json_t **out, struct rb_error *err)
 {
     RB_BUF_AUTO body;

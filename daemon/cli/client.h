@@ -18,6 +18,9 @@ int rb_client_get(const struct rb_client *client, const char *path, const char *
                   struct rb_error *err) RB_MUST_CHECK;
 /* As above, 200 and JSON or an error. The caller drops the reference. */
 int rb_client_get_json(const struct rb_client *client, const char *path, json_t **out, struct rb_error *err) RB_MUST_CHECK;
+/* POST of a JSON text over the control socket alone, where no token is needed. 0 with body and status; RB_ENOTFOUND when no daemon is there. */
+int rb_client_post(const struct rb_client *client, const char *path, const char *json, struct rb_buf *out_body, long *out_status,
+                   struct rb_error *err) RB_MUST_CHECK;
 /* "no daemon answers on …" for people. */
 void rb_client_nobody(const struct rb_client *client, struct rb_buf *out);
 /* True when the daemon that sent this /status serves the tree that is meant, or it does not matter. Else a note (or, with an explicit root, the refusal) is on stderr. */
