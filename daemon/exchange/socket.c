@@ -188,6 +188,9 @@ static void continue_await(struct rb_socket *sock)
             fail(sock, RB_NET_TOO_LARGE, rb_arena_printf(sock->env.arena, "more than %zu bytes arrived", sock->max));
             return;
         }
+        /* A short read has emptied the socket; asking again would only say so. */
+        if (!sock->ssl && (size_t)got < sizeof chunk)
+            break;
     }
     if (got == 0)
         sock->closed = true;
