@@ -19,6 +19,7 @@
 
 #define EVENTS_MS       1500
 #define LONGEST_STOP_NS (900 * RB_NS_PER_S)
+#define SETTLING_NS     (5 * RB_NS_PER_S)
 
 static const struct rb_choice unexpected_choices[] = {
     {"ok", UNEXPECTED_OK, "only mentioned"}, {"warn", UNEXPECTED_WARN, "a warning"}, {NULL, 0, NULL}};
@@ -166,13 +167,15 @@ static bool ask_ended(const struct rb_check_ctx *ctx, struct compose_state *stat
         return false;
     if (unit->known && unit->known->ended_ns == container->finished_ns) {
         unit->finding.by_request = unit->known->by_request;
+        unit->finding.alone = unit->known->alone;
+        current(state)->container.oom_killed = container->oom_killed || unit->known->oom;
         return false;
     }
     unit->finding.by_request = rb_compose_probably_by_request(container);
     if (state->asked == MAX_ENDED)
         return false;
     /* A stop is announced up to its grace period before the end. An `until` in the past makes the engine answer and close. */
-    int64_t to = container->finished_ns + RB_NS_PER_S, from = container->started_ns - RB_NS_PER_S, now = rb_wall_ns(ctx->clock);
+    int64_t to = container->finished_ns + SETTLING_NS, from = container->started_ns - RB_NS_PER_S, now = rb_wall_ns(ctx->clock);
     to = to < now ? to : now;
     from = to - from > LONGEST_STOP_NS ? to - LONGEST_STOP_NS : from;
     const char *filters = rb_arena_printf(ctx->arena, "{\"container\":[\"%s\"],\"event\":[\"kill\",\"stop\",\"die\",\"oom\"]}",
@@ -254,8 +257,8 @@ static void read_end(const struct compose_unit *unit, const char *line, size_t l
     json_decref(document);
 }
 
-/* Lines of JSON: was it sent a signal by request before it died? The engine sets OOMKilled a moment after the event. */
-static void take_ended(struct compose_state *state, const struct rb_event *event)
+/* Lines of JSON: was it sent a signal by request before it died? An oom that is told after the death never sets OOMKilled. */
+static void take_ended(const struct rb_check_ctx *ctx, struct compose_state *state, const struct rb_event *event)
 {
     struct compose_unit *unit = current(state);
     const struct rb_http_response *response = event->http;
@@ -272,9 +275,13 @@ static void take_ended(struct compose_state *state, const struct rb_event *event
     if (!end.requested && !end.died)
         return;
     unit->finding.by_request = end.requested;
-    if (unit->known) {
+    unit->finding.alone = end.died && !end.requested;
+    /* Soon after the end more may come. */
+    if (unit->known && rb_wall_ns(ctx->clock) - unit->container.finished_ns > SETTLING_NS) {
         unit->known->ended_ns = unit->container.finished_ns;
         unit->known->by_request = end.requested;
+        unit->known->alone = unit->finding.alone;
+        unit->known->oom = end.oom;
     }
 }
 
@@ -352,7 +359,7 @@ static void take(const struct rb_check_ctx *ctx, struct compose_state *state, co
         take_image(ctx, state, event);
         break;
     case STAGE_ENDED:
-        take_ended(state, event);
+        take_ended(ctx, state, event);
         break;
     case STAGE_LOGS:
         take_log(ctx, state, event);

@@ -212,6 +212,7 @@ bool rb_docker_inspected(const json_t *document, struct rb_arena *arena, struct 
     out->stop_signal = text_at(config, "StopSignal", arena);
     out->restart_policy = text_at(json_object_get(host, "RestartPolicy"), "Name", arena);
     out->restart_count = number_at(document, "RestartCount");
+    out->memory_limit_bytes = number_at(host, "Memory");
     out->created_ns = rb_docker_time(borrowed(document, "Created"));
     read_labels(json_object_get(config, "Labels"), arena, out);
     read_state(state, arena, out);

@@ -97,6 +97,7 @@ struct rb_docker_container {
     const char *restart_policy; /* "", "no", "always", "unless-stopped", "on-failure" */
     const char *stop_signal;    /* "" is SIGTERM */
     int64_t restart_count;
+    int64_t memory_limit_bytes;                  /* 0: none */
     int64_t created_ns, started_ns, finished_ns; /* wall; 0 never */
     const char *health_output;                   /* of the last probe */
     int64_t health_exit_code, health_streak;

@@ -28,7 +28,7 @@ struct compose_known {
     int64_t restarts, window_restarts; /* counters as last seen, and when the window began */
     int64_t window_ns, image_ns;       /* elapsed clock; 0: no */
     int64_t ended_ns;                  /* wall: the end that `by_request` is about */
-    bool by_request;
+    bool by_request, alone, oom;
 };
 
 struct compose_memory {
@@ -44,9 +44,11 @@ enum stage { STAGE_VERSION, STAGE_LIST, STAGE_INSPECT, STAGE_IMAGES, STAGE_ENDED
 struct compose_finding {
     enum rb_result result;
     const char *reason, *text;
-    bool ended; /* not there, and that is in order */
-    bool down;  /* not there, and that is not in order */
-    bool by_request, changed_image;
+    bool ended;      /* not there, and that is in order */
+    bool down;       /* not there, and that is not in order */
+    bool by_request; /* somebody asked the engine to end it */
+    bool alone;      /* nobody did: the event log has its end without that */
+    bool changed_image;
 };
 
 struct compose_unit {

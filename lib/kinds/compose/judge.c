@@ -156,6 +156,10 @@ static void judge_ended(const struct rb_check_ctx *ctx, const struct compose_sta
     if (container->oom_killed) {
         find(unit, RB_RESULT_FAIL, "oom",
              rb_arena_printf(ctx->arena, "ran out of memory and was killed (code %d)%s", container->exit_code, when));
+    } else if (container->exit_code == 137 && finding->alone && container->memory_limit_bytes > 0) {
+        /* cgroup v2 often tells of the kill only after the cgroup is gone, which the engine then misses. */
+        find(unit, RB_RESULT_FAIL, "oom",
+             rb_arena_printf(ctx->arena, "was killed (code 137)%s, not by request, and has a memory limit: probably out of memory", when));
     } else if (finding->by_request) {
         finding->ended = true;
         find(unit, optional || !wanted ? RB_RESULT_OK : RB_RESULT_FAIL, "stopped",
