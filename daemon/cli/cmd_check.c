@@ -24,6 +24,8 @@ static const struct rb_cli_option options[] = {
 
 /* ---- progress: one line on stderr, rewritten ---- */
 
+#define EVIDENCE_LINES 8
+
 struct progress {
     bool shown;
     size_t columns;
@@ -84,6 +86,7 @@ static int report(const struct rb_cli *cli, const struct rb_app_result *result)
     struct rb_view view = rb_view_of(result->snapshot, rb_platform_host()->clock);
     enum rb_check_format format = args->json ? RB_CHECK_JSON : (enum rb_check_format)args->format;
     struct rb_text_style style = rb_cli_style(stdout, result->snapshot->plan->daemon.language);
+    style.evidence = EVIDENCE_LINES;
     RB_BUF_AUTO text;
     rb_buf_init(&text, RB_RENDER_MAX);
     struct rb_error err = {0};

@@ -9,8 +9,9 @@
 #include "runbook/base/redact.h"
 #include "runbook/base/text.h"
 
-#define DEFAULT_COLUMNS 100
-#define MIN_COLUMNS     40
+#define DEFAULT_COLUMNS   100
+#define UNCLIPPED_COLUMNS 4096 /* into a file or a pipe: nothing is cut that a person may search for */
+#define MIN_COLUMNS       40
 
 void rb_cli_error(const char *fmt, ...)
 {
@@ -81,9 +82,10 @@ bool rb_cli_is_terminal(FILE *stream)
 
 struct rb_text_style rb_cli_style(FILE *stream, int language)
 {
-    struct rb_text_style style = {.columns = DEFAULT_COLUMNS, .language = (enum rb_language)language};
+    struct rb_text_style style = {.columns = UNCLIPPED_COLUMNS, .language = (enum rb_language)language};
     if (!rb_cli_is_terminal(stream))
         return style;
+    style.columns = DEFAULT_COLUMNS;
     const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
     style.colour = (!no_color || no_color[0] == '\0') && term && strcmp(term, "dumb") != 0;
     struct winsize size;

@@ -68,7 +68,7 @@ struct rb_cache *rb_cache_current(struct rb_server *server)
 
 static int render(struct rb_server *server, const struct rb_view *view, enum rb_body_id id, struct rb_buf *out, struct rb_error *err)
 {
-    struct rb_text_style style = {.columns = 100};
+    struct rb_text_style style = {.columns = 160, .language = (enum rb_language)view->snapshot->plan->daemon.language, .evidence = 3};
     struct rb_server_stats stats;
     switch (id) {
     case RB_BODY_METRICS_TEXT:

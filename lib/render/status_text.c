@@ -67,6 +67,33 @@ static void add_message(struct rb_buf *text, const struct table *t, size_t index
         rb_buf_addf(text, "  [%u/%u]", record->streak, record->streak_needed);
 }
 
+/* The lines below a bad check: what its message has no room for. The first line of evidence often is the message again. */
+static void add_evidence(const struct table *t, const struct rb_record *record)
+{
+    unsigned shown = 0;
+    size_t i = 0;
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, 16384);
+    for (; i < record->evidence_count && shown < t->style->evidence; i++) {
+        if (strcmp(record->evidence[i], record->message) == 0)
+            continue;
+        rb_buf_reset(&text);
+        rb_text_escapes(&text, record->evidence[i]);
+        rb_buf_adds(t->out, "         ");
+        rb_text_clip(t->out, rb_buf_str(&text), t->columns > 19 ? t->columns - 9 : 10);
+        rb_buf_addc(t->out, '\n');
+        shown++;
+    }
+    size_t left = record->evidence_count - i + record->evidence_dropped;
+    if (t->style->evidence == 0 || left == 0)
+        return;
+    char number[24];
+    (void)snprintf(number, sizeof number, "%zu", left);
+    rb_buf_adds(t->out, "         ");
+    RB_SAY(t->out, t->style->language, AND_MORE, number);
+    rb_buf_addc(t->out, '\n');
+}
+
 static void add_row(const struct table *t, size_t index)
 {
     const struct rb_record *record = t->view->snapshot->records[index];
@@ -90,6 +117,8 @@ static void add_row(const struct table *t, size_t index)
     size_t used = 7 + 2 + t->name_columns + 2 + t->since_columns + 2 + AGE_COLUMNS + 2;
     rb_text_clip(t->out, rb_buf_str(&text), t->columns > used + 10 ? t->columns - used : 10);
     rb_buf_addc(t->out, '\n');
+    if (!rb_state_success(state) && state != RB_STATE_PENDING)
+        add_evidence(t, record);
 }
 
 static void add_head(const struct table *t)

@@ -36,10 +36,12 @@ const char *rb_render_html_style(void);
 
 /* SPEC 9 shape of /status, and its form for people. */
 int rb_render_status_json(const struct rb_view *view, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
+/* `evidence`: lines of evidence under each check that is not ok or skip. */
 struct rb_text_style {
     bool colour;
     size_t columns;
     enum rb_language language;
+    unsigned evidence;
 };
 int rb_render_status_text(const struct rb_view *view, const struct rb_text_style *style, struct rb_buf *out,
                           struct rb_error *err) RB_MUST_CHECK;
