@@ -100,7 +100,7 @@ void rb_compose_compare(const struct rb_check_ctx *ctx, struct compose_unit *uni
     int64_t now = rb_elapsed_ns(ctx->clock), window_ns = o->window_ms * RB_NS_PER_MS;
     if (!known || !container->inspected)
         return;
-    char image[sizeof known->image_id];
+    char image[sizeof known->image_id] = "";
     (void)snprintf(image, sizeof image, "%.*s", (int)sizeof image - 1, short_image(container->image_id));
     if (known->image_id[0] && strcmp(known->image_id, image) != 0)
         known->image_ns = now;
