@@ -16,7 +16,8 @@ struct rb_runner_ops {
     void *(*memory)(void *ctx, size_t index);             /* the check's kept memory, or NULL */
     int64_t (*last_start)(void *ctx, size_t index);       /* elapsed ns of its last start, INT64_MIN: never */
     void (*due)(void *ctx, size_t index, int64_t due_ns); /* its next due time is known; INT64_MAX: none */
-    void (*note)(void *ctx, const struct rb_check_spec *spec, const struct rb_note *note); /* something happened (check/notes.h); may be NULL */
+    void (*note)(void *ctx, const struct rb_check_spec *spec,
+                 const struct rb_note *note); /* something happened (check/notes.h); may be NULL */
     void *ctx;
 };
 

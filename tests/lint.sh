@@ -14,7 +14,7 @@ layout() { printf '%s\n' $files | xargs clang-format --dry-run -Werror; }
 tidy() { printf '%s\n' $sources | xargs -P "$jobs" -n 8 clang-tidy -p build-lint --quiet --warnings-as-errors='*'; }
 check() {
   cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr --std=c11 -j "$jobs" \
-    --suppress=missingIncludeSystem -Iinclude -Idaemon -D_GNU_SOURCE -DRB_VERSION='"0"' lib daemon
+    --library=posix,jansson --suppress=missingIncludeSystem -Iinclude -Idaemon -D_GNU_SOURCE -DRB_VERSION='"0"' lib daemon
 }
 step style python3 tests/style.py
 step clang-format layout

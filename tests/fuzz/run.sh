@@ -14,7 +14,7 @@ command -v clang >/dev/null || { printf 'fuzz: needs clang: ./dev install-deps\n
 build=build-fuzz
 if [ ! -f $build/build.ninja ]; then
   CC=clang CXX=clang++ meson setup $build --buildtype=debugoptimized -Dfuzz=true -Db_lundef=false -Db_pie=false -Db_sanitize=address,undefined \
-    -Dc_args=-fsanitize=fuzzer-no-link -Dcpp_args=-fsanitize=fuzzer-no-link >$build.log 2>&1 || { cat $build.log >&2; exit 2; }
+    -Dc_args=-fsanitize=fuzzer-no-link -Dcpp_args=-fsanitize=fuzzer-no-link >$build.log 2>&1 || { cat $build.log >&2; rm -rf $build.log $build; exit 2; }
   rm -f $build.log
 fi
 known=$(cd tests/fuzz && ls fuzz_*.c | sed 's/^fuzz_\(.*\)\.c$/\1/')

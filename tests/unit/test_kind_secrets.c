@@ -140,8 +140,8 @@ START_TEST(placeholders_are_none)
                                         "redis://:<password>@host",
                                         "secret_name = \"my-app-secret-name\"",
                                         "password = get_password(user1)",
-                                        "-----BEGIN RSA PRIV"
-                                        "ATE KEY-----",
+                                        ("-----BEGIN RSA PRIV"
+                                         "ATE KEY-----"),
                                         "\"token_type\": \"bearer_token\"",
                                         "token = config.tokens.primary2",
                                         "key = \"00000000000000000000\"",

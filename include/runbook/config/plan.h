@@ -29,9 +29,10 @@ struct rb_kind_schema {
     bool opens_network;        /* makes connections; shown by explain --discovery */
     bool presence_aware;       /* `presence` other than required makes sense */
     const char *default_every; /* NULL: the common default */
-    const char *needs_kind;    /* its checks see through a check of this kind that has the same `needs_option`, and depend on it without saying so; or NULL */
+    const char *
+        needs_kind; /* its checks see through a check of this kind that has the same `needs_option`, and depend on it without saying so; or NULL */
     const char *needs_option;
-    const char *example;       /* one flow-style check, for docs */
+    const char *example; /* one flow-style check, for docs */
 };
 
 /* All kinds, in the order of kinds.def; NULL-terminated. */

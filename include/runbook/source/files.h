@@ -21,7 +21,7 @@ struct rb_file_entry {
     int64_t index_ctime_ns;
     uint32_t index_ino; /* low 32 bits, as git keeps them */
     bool conflicted;
-    bool assumed;       /* assume-unchanged or skip-worktree: git itself does not look at the file */
+    bool assumed; /* assume-unchanged or skip-worktree: git itself does not look at the file */
 };
 struct rb_file_request {
     const char *root;
