@@ -332,8 +332,7 @@ enum rb_net_failure rb_tls_failure(const struct rb_tls_probe *probe)
         return RB_NET_TLS_EXPIRED;
     case X509_V_ERR_CERT_NOT_YET_VALID:
         return RB_NET_TLS_NOT_YET_VALID;
-    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT: /* further up in the chain it is an authority that nobody trusts */
         return RB_NET_TLS_SELF_SIGNED;
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:

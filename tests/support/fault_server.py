@@ -244,6 +244,11 @@ def main():
     for name in ("good", "expired", "future", "selfsigned", "otherhost"):
         tls_server("tls_" + name, name + ".pem")
     tls_server("tls_old", "good.pem", highest=ssl.TLSVersion.TLSv1_1)
+    tls_server("tls_twelve", "good.pem", highest=ssl.TLSVersion.TLSv1_2)
+    chain = open(os.path.join(FOLDER, "good.pem"), encoding="ascii").read() + open(os.path.join(FOLDER, "ca.pem"), encoding="ascii").read()
+    with open(os.path.join(FOLDER, "chain.pem"), "w", encoding="ascii") as file:
+        file.write(chain)
+    tls_server("tls_chain", "chain.pem")
     tls_server("tls_mail", "good.pem", handler=mail)
     tls_server("tls_redirect", "good.pem", handler=redirect)
     unix_server("ok.sock", ok)

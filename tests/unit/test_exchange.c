@@ -79,8 +79,8 @@ static void start_server(void)
 
 static void stop_server(void)
 {
-    static const char *const files[] = {"ca.pem",         "good.pem", "expired.pem", "future.pem", "otherhost.pem",
-                                        "selfsigned.pem", "ok.sock",  "mail.sock",   "dead.sock",  "regular"};
+    static const char *const files[] = {"ca.pem",    "good.pem", "expired.pem", "future.pem", "otherhost.pem", "selfsigned.pem",
+                                        "chain.pem", "ok.sock",  "mail.sock",   "dead.sock",  "regular"};
     close(server.input);
     waitpid(server.pid, NULL, 0);
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
@@ -277,6 +277,12 @@ static const struct {
     {"{kind: http, url: 'https://localhost:@tls_good/', tls: {ca_file: '%F/ca.pem', warn_expiry: 60d}}", "tls_expires_soon",
      RB_SIGHTING_PRESENT},
     {"{kind: http, url: 'https://localhost:@tls_good/'}", "tls_untrusted", RB_SIGHTING_PRESENT},
+    {"{kind: http, url: 'https://localhost:@tls_chain/'}", "tls_untrusted", RB_SIGHTING_PRESENT},
+    {"{kind: http, url: 'https://localhost:@tls_chain/', tls: {ca_file: '%F/ca.pem'}}", "none", RB_SIGHTING_PRESENT},
+    {"{kind: http, url: 'https://localhost:@tls_twelve/', tls: {ca_file: '%F/ca.pem'}}", "none", RB_SIGHTING_PRESENT},
+    {"{kind: http, url: 'https://localhost:@tls_twelve/', tls: {ca_file: '%F/ca.pem', min_version: '1.3'}}", "tls_version",
+     RB_SIGHTING_PRESENT},
+    {"{kind: tcp, address: 'localhost:@tls_twelve', tls: {ca_file: '%F/ca.pem', min_version: '1.3'}}", "tls_version", RB_SIGHTING_PRESENT},
     {"{kind: http, url: 'https://localhost:@tls_expired/', tls: {ca_file: '%F/ca.pem'}}", "tls_expired", RB_SIGHTING_PRESENT},
     {"{kind: http, url: 'https://localhost:@tls_expired/', tls: {insecure: true}}", "tls_expired", RB_SIGHTING_PRESENT},
     {"{kind: http, url: 'https://localhost:@tls_future/', tls: {ca_file: '%F/ca.pem'}}", "tls_not_yet_valid", RB_SIGHTING_PRESENT},
