@@ -512,6 +512,8 @@ static bool leads_there(const struct stream *stream, struct rb_run *run)
 
 void rb_streams_follow(struct rb_streams *streams, struct rb_run *run)
 {
+    /* The run's outcome is complete: whether a stream can be opened does not change it. */
+    struct rb_outcome outcome = run->outcome;
     sweep(streams, rb_elapsed_ns(streams->clock));
     struct stream *stream = find(streams, run);
     if (stream && !leads_there(stream, run)) {
@@ -520,6 +522,7 @@ void rb_streams_follow(struct rb_streams *streams, struct rb_run *run)
     }
     if (!stream)
         stream = open_stream(streams, run);
+    run->outcome = outcome;
     if (!stream)
         return;
     stream->last_tick_ns = rb_elapsed_ns(streams->clock);

@@ -224,10 +224,3 @@ void rb_docker_find(const struct rb_docker_search *search, struct rb_docker_endp
         take_usual(&finder);
     }
 }
-
-void rb_docker_explain_places(struct rb_buf *out)
-{
-    rb_buf_adds(out, "  $DOCKER_HOST, the context that docker uses (~/.docker/config.json), else the first of\n");
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
-        rb_buf_addf(out, "  %s%s\n", places[i][0] == '$' ? "$XDG_RUNTIME_DIR" : "", places[i] + (places[i][0] == '$'));
-}

@@ -72,6 +72,22 @@ START_TEST(a_clean_end_forgets_that_it_was_up)
 }
 END_TEST
 
+START_TEST(who_could_not_look_does_not_say_that_it_vanished)
+{
+    struct rb_plan *plan = fixture_plan(1);
+    plan->checks[0].presence = RB_PRESENCE_OPTIONAL;
+    struct fixture f;
+    fixture_start(&f, plan);
+    fixture_run_as(&f, 0, RB_RESULT_UNKNOWN, RB_SIGHTING_GONE, "engine down");
+    ck_assert_int_eq(fixture_state(&f, 0), RB_STATE_SKIP); /* never seen: nothing is missed */
+    fixture_run_as(&f, 0, RB_RESULT_OK, RB_SIGHTING_PRESENT, "up");
+    fixture_run_as(&f, 0, RB_RESULT_UNKNOWN, RB_SIGHTING_GONE, "engine down");
+    ck_assert_int_eq(fixture_state(&f, 0), RB_STATE_UNKNOWN);
+    ck_assert_str_eq(rb_store_record(f.store, 0)->message, "engine down");
+    fixture_end(&f);
+}
+END_TEST
+
 START_TEST(a_safety_check_never_skips)
 {
     struct rb_plan *plan = fixture_plan(2);
@@ -488,7 +504,8 @@ START_TEST(safety_is_the_worst_of_its_guards)
 }
 END_TEST
 
-RB_TEST_MAIN("store", presence_decides_what_absence_means, a_clean_end_forgets_that_it_was_up, a_safety_check_never_skips,
+RB_TEST_MAIN("store", presence_decides_what_absence_means, a_clean_end_forgets_that_it_was_up,
+             who_could_not_look_does_not_say_that_it_vanished, a_safety_check_never_skips,
              hysteresis_counts_runs_in_a_row, a_held_state_keeps_its_words_and_shows_the_row, a_guard_does_not_wait_for_fail_after,
              flapping_begins_and_ends_with_a_gap_between, a_steady_check_never_flaps, a_symptom_is_suppressed_by_the_root,
              a_guard_is_never_suppressed, a_chain_of_five_thousand_is_suppressed_without_recursion,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../support/run_fixture.h"
+#include "runbook/check/notes.h"
 
 struct memory {
     int lines, gaps, ticks;
@@ -15,7 +16,7 @@ struct memory {
     char last[32];
 };
 
-static char socket_path[80];
+static char socket_path[80], last_request[1024];
 static const char *url = "http://localhost/events";
 
 static bool open_stream(const struct rb_check_ctx *ctx, struct rb_stream_request *out, struct rb_outcome *outcome)
@@ -75,8 +76,10 @@ static void on_accept(struct ev_loop *loop, ev_io *io, int events)
     struct server *server = io->data;
     int fd = accept(server->fd, NULL, NULL);
     ck_assert_int_ge(fd, 0);
-    char request[1024];
-    ck_assert_int_gt(read(fd, request, sizeof request), 0); /* blocks a moment: libcurl has connected and writes in the kernel's buffer */
+    ssize_t len = read(fd, last_request,
+                       sizeof last_request - 1); /* blocks a moment: libcurl has connected and writes in the kernel's buffer */
+    ck_assert_int_gt(len, 0);
+    last_request[len] = '\0';
     const char *text = server->answers[server->next++];
     ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
     if (server->answers[server->next])
@@ -191,6 +194,98 @@ START_TEST(what_cannot_be_opened_is_said)
 }
 END_TEST
 
+/* ---- a stream beside an exchange ---- */
+
+struct heard {
+    int notes, gaps, changes, refusals;
+};
+
+static void hear_note(void *arg, const struct rb_check_spec *spec, const struct rb_note *note)
+{
+    struct heard *heard = arg;
+    ck_assert_str_eq(spec->name, "test");
+    heard->notes += !note->gap;
+    heard->gaps += note->gap;
+}
+
+/* The first time the check is said to be running: the wish must not be lost. */
+static bool hear_change(void *arg, const struct rb_check_spec *spec)
+{
+    struct heard *heard = arg;
+    ck_assert_str_eq(spec->name, "test");
+    return heard->refusals++ > 0 && ++heard->changes > 0;
+}
+
+static bool open_beside(const struct rb_check_ctx *ctx, struct rb_stream_request *out, struct rb_outcome *outcome)
+{
+    if (!open_stream(ctx, out, outcome))
+        return false;
+    out->since_query = "since";
+    return true;
+}
+
+static void note_line(const struct rb_check_ctx *ctx, const char *line, size_t len)
+{
+    take_line(ctx, line, len);
+    rb_note(ctx, &(struct rb_note){.text = "something happened", .changed = true});
+}
+
+static void note_gap(const struct rb_check_ctx *ctx, int64_t since_wall_ns, enum rb_net_failure failure)
+{
+    take_gap(ctx, since_wall_ns, failure);
+    rb_note(ctx, &(struct rb_note){.text = "a gap", .gap = true});
+}
+
+static const struct rb_stream_ops beside_ops = {.open = open_beside, .line = note_line, .gap = note_gap};
+static const struct rb_kind beside_kind = {
+    .schema = {.schema = {.name = "beside"}}, .exec = RB_EXEC_EXCHANGE, .memory_size = sizeof(struct memory), .stream = &beside_ops};
+
+static void follow(struct rb_streams *streams)
+{
+    struct run_fixture fixture;
+    run_fixture_init(&fixture, &beside_kind, NULL, "/", 1000);
+    rb_outcome_set(&fixture.run.outcome, RB_RESULT_WARN, "stale", "of the run");
+    rb_streams_follow(streams, &fixture.run);
+    ck_assert_str_eq(fixture.run.outcome.message, "of the run");
+    run_fixture_fini(&fixture);
+}
+
+START_TEST(a_companion_notes_asks_for_what_it_missed_and_brings_forward)
+{
+    static const char *const answers[] = {ANSWER "one\ntwo\n", ANSWER "three\n", NULL};
+    struct ev_loop *loop = ev_default_loop(0);
+    struct server server;
+    struct heard heard = {0};
+    server_start(&server, answers);
+    ev_io_start(loop, &server.accept);
+    struct rb_streams *streams = streams_new();
+    rb_streams_set_sink(streams, &(struct rb_stream_sink){.note = hear_note, .changed = hear_change, .arg = &heard});
+    follow(streams);
+    follow(streams); /* one stream, however often a run ends */
+    bool never = false;
+    (void)run_fixture_wait(loop, &never, 0.6);
+    ck_assert_int_eq(heard.notes, 2);
+    ck_assert_int_eq(heard.changes, 1); /* two lines and a lost stream: one run, asked for again after the refusal */
+    ck_assert_ptr_null(strstr(last_request, "since="));
+    (void)run_fixture_wait(loop, &never, 1.0);
+    ck_assert_ptr_nonnull(strstr(last_request, "/events?since="));
+    ck_assert_int_eq(heard.gaps, 1);
+    ck_assert_int_eq(heard.notes, 3);
+    ck_assert_int_le(heard.changes, 2); /* at most once a second */
+    url = NULL;
+    follow(streams); /* the kind does not want it any more */
+    (void)run_fixture_wait(loop, &never, 0.1);
+    char byte;
+    ck_assert_int_eq(read(server.kept, &byte, 1), 0);
+    url = "http://localhost/events";
+    ev_io_stop(loop, &server.accept);
+    rb_streams_free(streams);
+    close(server.kept);
+    close(server.fd);
+    unlink(socket_path);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("streams");
@@ -198,6 +293,7 @@ int main(void)
     tcase_add_test(tcase, passive_tick_is_immediate);
     tcase_add_test(tcase, lines_arrive_gaps_are_told_and_memory_lives_on);
     tcase_add_test(tcase, what_cannot_be_opened_is_said);
+    tcase_add_test(tcase, a_companion_notes_asks_for_what_it_missed_and_brings_forward);
     Suite *suite = suite_create("streams");
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

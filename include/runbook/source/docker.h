@@ -45,8 +45,6 @@ struct rb_docker_search {
 /* The option, DOCKER_HOST, the context of DOCKER_CONTEXT or ~/.docker/config.json, then the usual paths of Linux and macOS: the first that this user may
  * write to, else the first that exists. Connects to nothing. May block on a dead file system: workers only. */
 void rb_docker_find(const struct rb_docker_search *search, struct rb_docker_endpoint *out);
-/* The usual places, one a line, for `explain --discovery`. */
-void rb_docker_explain_places(struct rb_buf *out);
 
 /* ---- API version ---- */
 

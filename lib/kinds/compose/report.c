@@ -59,12 +59,11 @@ static void set_last_words(const struct compose_unit *unit, struct rb_outcome *o
         rb_outcome_last_words(out, rb_buf_str(&text), text.len);
 }
 
-static void add_hint(const struct compose_state *state, const struct compose_unit *unit, struct rb_outcome *out)
+static void add_hint(const struct compose_unit *unit, struct rb_outcome *out)
 {
     RB_BUF_AUTO quoted;
     rb_buf_init(&quoted, 1024);
     const struct rb_docker_container *container = &unit->container;
-    (void)state;
     if (!container->name[0] || !rb_text_shell_quote(&quoted, container->name))
         return;
     rb_outcome_hint(out, "docker logs --tail 50 %s", rb_buf_str(&quoted));
@@ -171,7 +170,7 @@ static void add_words(const struct compose_state *state, struct rb_outcome *out)
     if (!worst)
         return;
     set_last_words(worst, out);
-    add_hint(state, worst, out);
+    add_hint(worst, out);
     for (size_t i = 0; i < state->count; i++) {
         if (&state->units[i] != worst && state->units[i].finding.result > RB_RESULT_OK)
             add_last_line(&state->units[i], out);
