@@ -27,7 +27,7 @@ PROBED = ["-DRB_STAT_TIMESPEC_SUFFIX"]
 # library: headers as glob patterns below /usr/include and its architecture folder
 LIBRARIES = {
     "ev": ["ev.h"], "microhttpd": ["microhttpd.h"], "curl": ["curl"], "git2": ["git2.h", "git2"], "jansson": ["jansson*.h"], "fyaml": ["libfyaml*", "libfyaml.h"],
-    "tomlplusplus": ["toml++"], "pcre2-8": ["pcre2*.h"], "ssl": ["openssl"], "cares": ["ares*.h"], "uthash": ["ut*.h"], "z": ["zlib.h", "zconf.h"], "hs": ["hs"],
+    "tomlplusplus": ["toml++"], "pcre2-8": ["pcre2*.h"], "ssl": ["openssl"], "cares": ["ares*.h"], "uthash": ["ut*.h"], "z": ["zlib.h", "zconf.h"], "archive": ["archive.h", "archive_entry.h"], "hs": ["hs"],
 }
 DROPPED = re.compile(r"^(-I/|-M[DQF]|-fdiagnostics|-D_FORTIFY_SOURCE|-U_FORTIFY_SOURCE|-Wl,)")
 
