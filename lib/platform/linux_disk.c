@@ -70,8 +70,10 @@ static int find_mount(struct rb_arena *arena, const char *path, struct rb_disk_i
             best_type = type;
         }
     }
-    if (!best_point)
-        return rb_error_set(err, RB_ENOTFOUND, "%s is on no mount that /proc/self/mountinfo lists", path);
+    if (!best_point) { /* in a chroot the list does not reach up to its root: the space is still known */
+        best_point = "/";
+        best_type = "unknown";
+    }
     out->mount_point = rb_arena_strdup(arena, best_point);
     out->fs_type = rb_arena_strdup(arena, best_type);
     if (rb_arena_failed(arena))
