@@ -74,7 +74,9 @@ def _image_tar(busybox, extra=None):
 
 
 class Engine:
-    def __init__(self):
+    def __init__(self, bridge=False):
+        """bridge: with a network that can publish ports, inside the engine's own network namespace (see inside)."""
+        self.bridge = bridge
         self.path, self.busybox = _programs()
         self.folder = tempfile.mkdtemp(prefix="rbd-", dir="/tmp")  # containerd's socket must stay below 108 bytes
         self.socket = os.path.join(self.folder, "docker.sock")
@@ -84,7 +86,7 @@ class Engine:
     # -- life
 
     def start(self):
-        arguments = ["unshare", "--net", "dockerd", "--debug", "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=overlay2",
+        arguments = ["unshare", "--net", "dockerd", "--debug", "--iptables=false", "--ip6tables=false", *([] if self.bridge else ["--bridge=none"]), "--storage-driver=overlay2",
                      "--data-root", os.path.join(self.folder, "data"), "--exec-root", os.path.join(self.folder, "exec"), "--pidfile",
                      os.path.join(self.folder, "pid"), "-H", "unix://" + self.socket]
         with open(self.log_path, "ab") as log:
@@ -140,6 +142,10 @@ class Engine:
         with open(self.log_path, encoding="utf-8", errors="replace") as file:
             return file.read()
 
+    def inside(self, *argv):
+        """A command line that runs in the engine's network namespace."""
+        return ["nsenter", f"--net=/proc/{self.process.pid}/ns/net", *argv]
+
     # -- asking
 
     def ask(self, method, path, body=None, kind="application/json"):
@@ -178,6 +184,8 @@ class Engine:
                            "com.docker.compose.config-hash": all_labels.get("com.docker.compose.config-hash", "0" * 64)}
         body = {"Image": image, "Cmd": argv, "Labels": all_labels, "Tty": tty, "Env": list(env),
                 "HostConfig": {"NetworkMode": "none", "RestartPolicy": {"Name": restart or "no"}} | host}
+        if "PortBindings" in host:
+            body["ExposedPorts"] = {port: {} for port in host["PortBindings"]}
         if health:
             body["Healthcheck"] = {"Test": ["CMD", *health], "Interval": 300_000_000, "Timeout": 5_000_000_000, "Retries": 1}
         return self.must("POST", "/containers/create?name=" + name, body)["Id"]
