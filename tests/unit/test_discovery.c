@@ -182,6 +182,28 @@ START_TEST(compose_ports)
 }
 END_TEST
 
+/* With every kind: the engine always, a project once for each name that a compose file gives, none for files without services. */
+START_TEST(compose_projects)
+{
+    scratch_folder(&scratch, "My Stack");
+    scratch_write(&scratch, "My Stack/DOCKER_COMPOSE_obs.yml", "services: {web: {image: x}}\n");
+    scratch_write(&scratch, "docker-compose.obs.yml", "name: shadow\nservices: {a: {image: y}}\n");
+    scratch_write(&scratch, "docker-compose.override.yml", "name: shadow\nservices: {b: {image: y}}\n");
+    scratch_write(&scratch, "compose-anchors.yml", "name: nothing\nx-common: {a: 1}\n");
+    scratch_write(&scratch, "compose-hostile.yml", "name: \"$(rm -rf ~)\\n- kind: x\"\nservices: {a: {image: y}}\n");
+    struct rb_discovery_request request = {.root = scratch.path, .platform = &platform};
+    ck_assert_int_eq(rb_discover(&request, &text, &err), 0);
+    const char *found = rb_buf_str(&text);
+    ck_assert_ptr_nonnull(strstr(found, "  - name: docker\n    kind: docker\n    presence: optional\n"));
+    ck_assert_ptr_nonnull(strstr(found, "    kind: compose\n    project: \"mystack\"\n    presence: optional\n"));
+    const char *shadow = strstr(found, "project: \"shadow\"");
+    ck_assert_ptr_nonnull(shadow);
+    ck_assert_ptr_null(strstr(shadow + 1, "project: \"shadow\""));
+    ck_assert_ptr_null(strstr(found, "\"nothing\""));
+    ck_assert_ptr_null(strstr(found, "rm -rf ~"));
+}
+END_TEST
+
 START_TEST(ports_are_bounded)
 {
     RB_BUF_AUTO compose;
@@ -256,9 +278,10 @@ START_TEST(the_explanation_lists_programs)
     rb_discovery_explain(&text);
     ck_assert_ptr_nonnull(strstr(rb_buf_str(&text), "[cargo, --version]"));
     ck_assert_ptr_nonnull(strstr(rb_buf_str(&text), "starts no program"));
+    ck_assert_ptr_nonnull(strstr(rb_buf_str(&text), "$DOCKER_HOST")); /* where an engine is looked for */
 }
 END_TEST
 
-RB_FIXTURE_MAIN("discovery", an_empty_folder, a_repository, nothing_tracked_to_parse, a_linked_work_tree, compose_ports, ports_are_bounded,
-                hostile_names, a_held_port_gets_no_check, missing_kinds_are_left_out, the_same_tree_gives_the_same_text,
+RB_FIXTURE_MAIN("discovery", an_empty_folder, a_repository, nothing_tracked_to_parse, a_linked_work_tree, compose_ports, compose_projects,
+                ports_are_bounded, hostile_names, a_held_port_gets_no_check, missing_kinds_are_left_out, the_same_tree_gives_the_same_text,
                 the_explanation_lists_programs)
