@@ -7,7 +7,7 @@
 #include "runbook/check/scan.h"
 #include "runbook/source/files.h"
 
-enum { SCAN_BATCH = 32, SCAN_RING = 4, SCAN_THREADS = 2, SCAN_BATCH_BYTES = 4 << 20 };
+enum { SCAN_BATCH = 64, SCAN_RING = 4, SCAN_THREADS = 2, SCAN_BATCH_BYTES = 4 << 20 };
 
 struct scan_job_state {
     struct rb_scan_request request;
@@ -42,7 +42,7 @@ struct scan_batch {
     struct scan_item items[SCAN_BATCH];
     size_t count;
     char *bytes;
-    size_t cap, used;
+    size_t cap, used, touched;   /* touched: the most that was ever used; it is wiped at the end */
     struct rb_pattern_hit *hits; /* `pattern` counts in the set of all */
     size_t hit_count, hit_cap;
     bool *wants;                      /* [item * jobs + job] */

@@ -55,7 +55,7 @@ int scan_batch_init(struct scan_batch *batch, const struct scan_plan *plan, size
 void scan_batch_fini(struct scan_batch *batch)
 {
     if (batch->bytes)
-        OPENSSL_cleanse(batch->bytes, batch->cap);
+        OPENSSL_cleanse(batch->bytes, batch->touched);
     free(batch->bytes);
     free(batch->hits);
     free(batch->wants);
@@ -114,6 +114,8 @@ static const char *read_bytes(struct scan_lane *lane, struct scan_batch *batch, 
     if (fd < 0)
         return fd == -ENOENT ? "deleted" : "unreadable";
     size_t size = (size_t)before->st_size;
+    if (batch->used + size + 1 > batch->touched)
+        batch->touched = batch->used + size + 1;
     ssize_t len = read_up_to(fd, batch->bytes + batch->used, size + 1); /* one byte more shows that it grew */
     struct stat after;
     bool known = fstat(fd, &after) == 0;
@@ -178,7 +180,7 @@ static const char *read_once(struct scan_lane *lane, struct scan_batch *batch, s
         char *bigger = malloc(needed);
         if (!bigger)
             return "unreadable";
-        OPENSSL_cleanse(batch->bytes, batch->cap);
+        OPENSSL_cleanse(batch->bytes, batch->touched);
         free(batch->bytes);
         batch->bytes = bigger;
         batch->cap = needed;
@@ -229,7 +231,7 @@ static bool keep_text(struct scan_batch *batch, struct rb_scan_file *file, const
         if (!bigger)
             return false;
         memcpy(bigger, batch->bytes, batch->used);
-        OPENSSL_cleanse(batch->bytes, batch->cap);
+        OPENSSL_cleanse(batch->bytes, batch->touched);
         free(batch->bytes);
         batch->bytes = bigger;
         batch->cap = batch->used + result->len;
@@ -238,6 +240,8 @@ static bool keep_text(struct scan_batch *batch, struct rb_scan_file *file, const
     memcpy(batch->bytes + batch->used, result->text, result->len);
     file->text = batch->bytes + batch->used;
     batch->used += result->len;
+    if (batch->used > batch->touched)
+        batch->touched = batch->used;
     return true;
 }
 
@@ -270,6 +274,20 @@ static void search(struct scan_lane *lane, struct scan_batch *batch, struct scan
         item->file.problem = "unreadable";
 }
 
+/* Bytes that only patterns asked for are of no use when there is no hit: the next file takes their place, still in the cache. */
+static void drop_unused(struct scan_lane *lane, struct scan_batch *batch, struct scan_item *item)
+{
+    const struct scan_plan *plan = lane->plan;
+    size_t index = (size_t)(item - batch->items);
+    for (size_t i = 0; i < plan->count; i++)
+        if (batch->wants[index * plan->count + i] && plan->states[i].request.pattern_count == 0)
+            return;
+    if (item->file.hit_count > 0 || item->file.problem || item->later)
+        return;
+    batch->used -= item->file.len;
+    item->file.bytes = item->file.text = NULL;
+}
+
 /* ---- filling ---- */
 
 static void fill_item(struct scan_lane *lane, struct scan_batch *batch, struct scan_item *item, bool grow)
@@ -287,8 +305,10 @@ static void fill_item(struct scan_lane *lane, struct scan_batch *batch, struct s
     }
     file->bytes = batch->bytes + batch->used;
     batch->used += file->len;
-    if (lane->scanner)
+    if (lane->scanner) {
         search(lane, batch, item, grow);
+        drop_unused(lane, batch, item);
+    }
     if (!file->problem)
         return;
     file->bytes = NULL;

@@ -238,7 +238,7 @@ static void judge(struct secrets_state *s, const struct rb_check_ctx *ctx, const
     enum standing standing = NEW;
     if (!value_of(s, file, hit, &value, &len) || is_told_better(s, file, index))
         return;
-    /* Each costs half a millisecond: beyond the maximum a finding is new, which is the safe side. */
+    /* Each costs a quarter of a millisecond: beyond the maximum a finding is new, which is the safe side. */
     bool needed = s->options->allow.count > 0 || out->evidence_count < RB_OUTCOME_MAX_EVIDENCE;
     if (needed && s->fingerprints++ < FINGERPRINTS_MAX && rb_secret_fingerprint(rule->name, file->path, value, len, print, NULL) == 0)
         standing = look_up(s, ctx, print, &row);

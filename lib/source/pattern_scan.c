@@ -208,21 +208,25 @@ static bool counts(const struct rb_pattern_scanner *scanner, size_t pattern)
     return scanner->ascii || scanner->set->infos[pattern].wide == scanner->wide_pass;
 }
 
+static void judge_around(struct rb_pattern_scanner *scanner, size_t id, size_t to)
+{
+    struct confirmer *confirmer = &scanner->confirmers[id];
+    if (to <= confirmer->seen_end || !counts(scanner, id))
+        return;
+    const char *end = memchr(scanner->text + to - 1, '\n', scanner->len - (to - 1));
+    confirmer->seen_end = end ? (size_t)(end - scanner->text) : scanner->len;
+    judge_line(scanner, id, start_of_line(scanner->text, to - 1), confirmer->seen_end);
+}
+
 static int on_report(unsigned id, unsigned long long from, unsigned long long to, unsigned flags, void *context)
 {
     struct rb_pattern_scanner *scanner = context;
-    struct confirmer *confirmer = &scanner->confirmers[id];
     (void)from;
     (void)flags;
-    if (to == 0 || to <= confirmer->seen_end || !counts(scanner, id))
-        return 0;
-    const char *text = scanner->text, *last = text + to - 1;
-    if (*last == '\n')
+    if (to == 0 || scanner->text[to - 1] == '\n')
         return 0; /* a match across lines; if there is one within a line, it is reported too */
-    const char *end = memchr(last, '\n', scanner->len - (size_t)(to - 1));
-    size_t line_start = start_of_line(text, (size_t)(to - 1));
-    confirmer->seen_end = end ? (size_t)(end - text) : scanner->len;
-    judge_line(scanner, id, line_start, confirmer->seen_end);
+    for (unsigned next = id + 1; next != 0; next = scanner->set->infos[next - 1].next)
+        judge_around(scanner, next - 1, (size_t)to);
     return scanner->failed;
 }
 

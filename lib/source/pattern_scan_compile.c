@@ -102,11 +102,13 @@ static void take_out(struct input *input, size_t at)
 
 static void to_lines(struct rb_pattern_set *set, size_t pattern, bool wide)
 {
-    if (wide)
-        set->infos[pattern].wide_way_lines = true;
-    else
-        set->infos[pattern].way = WAY_LINES;
     set->any_lines = true;
+    for (size_t next = pattern + 1; next != 0; next = set->infos[next - 1].next) {
+        if (wide)
+            set->infos[next - 1].wide_way_lines = true;
+        else
+            set->infos[next - 1].way = WAY_LINES;
+    }
 }
 
 /* Compiles what is in `input`; each pattern that fails is tried once more as a rough filter and then left to PCRE2. */
@@ -147,7 +149,7 @@ static int compile_database(struct rb_pattern_set *set, bool wide, hs_database_t
     int code = have ? 0 : rb_error_set(err, RB_ENOMEM, "out of memory while compiling patterns");
     for (size_t i = 0; have && i < set->count; i++) {
         const struct rb_pattern *pattern = &set->patterns[i];
-        if ((wide && !set->infos[i].wide) || set->infos[i].way == WAY_LINES)
+        if ((wide && !set->infos[i].wide) || set->infos[i].way == WAY_LINES || set->infos[i].follows)
             continue;
         input.texts[input.count] = pattern->filter ? pattern->filter : pattern->regex;
         input.flags[input.count] = HS_FLAG_MULTILINE | (wide ? HS_FLAG_UTF8 | HS_FLAG_UCP : 0u) |
@@ -160,6 +162,19 @@ static int compile_database(struct rb_pattern_set *set, bool wide, hs_database_t
     free(input.flags);
     free(input.ids);
     return code;
+}
+
+/* Rules that share a filter share its place in the database. Only filters: they are ours, and known to compile. */
+static void join_equal(struct rb_pattern_set *set, size_t index)
+{
+    const struct rb_pattern *pattern = &set->patterns[index];
+    if (!pattern->filter || index == 0)
+        return;
+    const struct rb_pattern *before = &set->patterns[index - 1];
+    if (before->filter && before->flags == pattern->flags && strcmp(before->filter, pattern->filter) == 0) {
+        set->infos[index - 1].next = (unsigned)index + 1;
+        set->infos[index].follows = true;
+    }
 }
 
 /* Every expression must be PCRE2's before anything relies on it; `ways` are decided on the way. */
@@ -175,6 +190,7 @@ static int study(struct rb_pattern_set *set, size_t *out_bad, struct rb_error *e
             to_lines(set, i, false);
         set->any_wide = set->any_wide || info->wide;
         set->any_ends = set->any_ends || info->ends;
+        join_equal(set, i);
         if (pattern->filter)
             continue; /* our own rules: compiled when a line asks for them, and all of them in their tests */
         pcre2_code *code = pattern_compile(pattern, err);

@@ -18,6 +18,8 @@ struct pattern_info {
     enum pattern_way way;
     bool wide;           /* means something else on non-ASCII text than byte by byte: then the wide database looks for it */
     bool wide_way_lines; /* the wide database has no place for it either */
+    unsigned next;       /* 1 + the next pattern that is looked for by the same filter, which stands for both; 0: none */
+    bool follows;        /* another pattern's filter stands for this one */
     bool ends;           /* looks at the end of the line, which "\r\n" hides from Vectorscan */
 };
 

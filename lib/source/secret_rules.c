@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { KEY_LOOK = 4096, KEY_RUN = 40, FINGERPRINT_ROUNDS = 2048, JWT_HEADER_MAX = 4096 };
+enum { KEY_LOOK = 4096, KEY_RUN = 40, FINGERPRINT_ROUNDS = 1024, JWT_HEADER_MAX = 4096 };
 
 #define CI RB_PATTERN_IGNORE_CASE
 static const struct rb_secret_rule rules[] = {

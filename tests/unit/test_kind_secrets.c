@@ -51,6 +51,10 @@ static const struct {
                       "aBcDeFgHiJkLmNoPqRsTuVwX"},
     {"discord_webhook", "https://discord.com/api/web"
                         "hooks/123456789012345678/" R36 R36},
+    {"discord_token", "BOT_"
+                      "TOKEN=MTk4NjIyNDgzNDcxOTI1MjQ4"
+                      ".Cl2FMQ."
+                      "ZnCjm1XVW7vRze4b7Cq4se7kKWs"},
     {"telegram_token", "123456789"
                        ":AA"
                        "HdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"},

@@ -216,7 +216,8 @@ struct rb_scan_request {
 };
 struct rb_scan_file {
     const char *path;           /* relative to root */
-    const char *bytes;          /* NULL: unreadable, too large, deleted or not a regular file: see `problem` */
+    const char *bytes;          /* NULL: unreadable, too large, deleted or not a regular file: see `problem`; also when the request has patterns and none
+                                   was found */
     size_t len;
     bool tracked;
     bool symlink;

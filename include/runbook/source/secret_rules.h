@@ -33,7 +33,7 @@ bool rb_secret_value(const struct rb_secret_rule *rule, const char *text, size_t
 
 #define RB_SECRET_FINGERPRINT 17 /* bytes, with the terminator */
 
-/* A name for a finding that does not depend on its line: 64 bits of PBKDF2-HMAC-SHA256 over rule, path and value, as hex. Slow on purpose (half a millisecond),
+/* A name for a finding that does not depend on its line: 64 bits of PBKDF2-HMAC-SHA256 over rule, path and value, as hex. Slow on purpose (a quarter of a millisecond),
  * so that a weak password cannot be guessed back from a report. RB_ESYS when OpenSSL fails. */
 int rb_secret_fingerprint(const char *rule, const char *path, const char *value, size_t len, char out[RB_SECRET_FINGERPRINT],
                           struct rb_error *err) RB_MUST_CHECK;
