@@ -105,7 +105,7 @@ static json_t *from_checks(const struct rb_cli *cli, bool all, int *out_code)
     return report;
 }
 
-static json_t *read_report(const struct rb_cli *cli, bool all, int *out_code)
+json_t *rb_drift_report(const struct rb_cli *cli, bool all, int *out_code)
 {
     struct rb_client client;
     rb_client_find(cli, &client);
@@ -153,7 +153,7 @@ static int show(const struct rb_cli *cli)
 {
     int code = RB_EXIT_CANNOT;
     struct rb_strings wanted = arguments(cli);
-    json_t *report = read_report(cli, cli->args->drift.all, &code);
+    json_t *report = rb_drift_report(cli, cli->args->drift.all, &code);
     if (!report)
         return code;
     if (!names_exist(report, &wanted)) {
@@ -180,7 +180,7 @@ static int diff(const struct rb_cli *cli)
         rb_cli_error("name one item: runbookd drift diff ID|KEY");
         return RB_EXIT_USAGE;
     }
-    json_t *report = read_report(cli, true, &code), *check, *item;
+    json_t *report = rb_drift_report(cli, true, &code), *check, *item;
     if (!report)
         return code;
     size_t i, k;

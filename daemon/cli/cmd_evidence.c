@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "client.h"
+#include "drift_print.h"
 #include "pack.h"
 #include "runbook/evidence/evidence.h"
 
@@ -41,6 +42,48 @@ static int add_versions(struct rb_archive *archive, struct rb_error *err)
     return rb_archive_add(archive, "versions.txt", "runbookd", rb_buf_str(&text), text.len, err);
 }
 
+static bool has_drift(const struct rb_plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++)
+        if (strcmp(plan->checks[i].kind->schema.name, "drift") == 0)
+            return true;
+    return false;
+}
+
+/* When something changed or was accepted is an observation; that it differs, and who accepted it why, is a fact. */
+static void strip_times(json_t *report)
+{
+    size_t i, k;
+    json_t *check, *item;
+    json_array_foreach(json_object_get(report, "drift"), i, check)
+    {
+        (void)json_object_del(check, "baseline");
+        json_array_foreach(json_object_get(check, "items"), k, item)
+        {
+            (void)json_object_del(item, "changed_at");
+            (void)json_object_del(item, "time_note");
+        }
+    }
+}
+
+/* Against the accepted baselines of this tree. A discovered plan depends on the machine: its drift is none of the facts. */
+static int add_drift(const struct rb_cli *cli, const struct rb_plan *plan, struct rb_archive *archive, struct rb_error *err)
+{
+    if (plan->discovered || !has_drift(plan))
+        return rb_archive_add_missing(archive, "drift.json", "the configuration has no drift check", err);
+    int code;
+    json_t *report = rb_drift_report(cli, true, &code);
+    if (!report)
+        return rb_archive_add_missing(archive, "drift.json", "the drift checks could not run", err);
+    strip_times(report);
+    char *text = json_dumps(report, JSON_INDENT(1) | JSON_SORT_KEYS);
+    json_decref(report);
+    int rc = text ? rb_archive_add(archive, "drift.json", "drift checks", text, strlen(text), err)
+                  : rb_error_set(err, RB_ENOMEM, "out of memory");
+    free(text);
+    return rc;
+}
+
 static int add_facts(const struct rb_cli *cli, const struct rb_plan *plan, const struct rb_error *broken, struct rb_archive *archive,
                      struct rb_error *err)
 {
@@ -55,6 +98,8 @@ static int add_facts(const struct rb_cli *cli, const struct rb_plan *plan, const
         rc = rb_evidence_add_git(archive, plan->daemon.root, &cli->args->commits, err);
     if (rc == 0)
         rc = rb_evidence_add_files(archive, plan->daemon.root, "files/", &cli->args->words, err);
+    if (rc == 0)
+        rc = add_drift(cli, plan, archive, err);
     return rc == 0 ? add_versions(archive, err) : rc;
 }
 
@@ -188,10 +233,11 @@ const struct rb_cli_command rb_cli_cmd_evidence = {
     .name = "evidence",
     .args = "[PATHS…]",
     .doc = "Pack the facts of this tree into an archive that the same facts always give bit for bit.",
-    .details = "HEAD, status, the last 50 commits, tags, the configuration, versions, and PATHS of the tree, below evidence/. Facts only: "
-               "no time, place, user or machine, so "
-               "that two people who see the same tree get the same sha256. Secrets are masked and counted. What was observed comes with "
-               "--observed.",
+    .details =
+        "HEAD, status, the last 50 commits, tags, the configuration, drift, versions, and PATHS of the tree, below evidence/. Facts only: "
+        "no time, place, user or machine, so "
+        "that two people who see the same tree get the same sha256. Secrets are masked and counted. What was observed comes with "
+        "--observed.",
     .options = options,
     .max_words = 4096,
     .run = run,

@@ -54,17 +54,15 @@ bool name_is_safe(const char *name)
 
 bool name_fits_ustar(const char *folder, const char *name)
 {
-    char whole[USTAR_NAME + USTAR_PREFIX + 2];
-    size_t folder_len = strlen(folder), name_len = strlen(name), len = folder_len + 1 + name_len;
-    if (len >= sizeof whole)
+    RB_BUF_AUTO whole;
+    rb_buf_init(&whole, USTAR_NAME + USTAR_PREFIX + 1);
+    rb_buf_addf(&whole, "%s/%s", folder, name);
+    if (whole.failed)
         return false;
-    memcpy(whole, folder, folder_len);
-    whole[folder_len] = '/';
-    memcpy(whole + folder_len + 1, name, name_len + 1);
-    if (len < USTAR_NAME)
+    if (whole.len < USTAR_NAME)
         return true;
-    for (size_t i = len - USTAR_NAME; i < len && i <= USTAR_PREFIX; i++)
-        if (i > 0 && whole[i] == '/')
+    for (size_t i = whole.len - USTAR_NAME; i < whole.len && i <= USTAR_PREFIX; i++)
+        if (i > 0 && whole.data[i] == '/')
             return true;
     return false;
 }

@@ -217,7 +217,7 @@ static git_repository *open_repo(const char *root, struct rb_error *why)
     git_repository *repo = NULL;
     int rc = rb_git_open(root, &git, why);
     if (rc == 0 && git_repository_open(&repo, rb_git_dir(git)) < 0)
-        rc = rb_error_set(why, RB_ESYS, "the git repository cannot be opened");
+        (void)rb_error_set(why, RB_ESYS, "the git repository cannot be opened");
     else if (rc == RB_ENOTFOUND)
         (void)rb_error_set(why, rc, "the root is not in a git repository");
     else if (rc == RB_EPERM)

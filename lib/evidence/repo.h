@@ -16,6 +16,6 @@ int repo_fail(struct rb_error *err, const char *what);
 /* Sorted lines as `git status --porcelain -uall` gives them, without looking for renames and without archives of ours. */
 int repo_status(git_repository *repo, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
 /* The commit with its message and its patch against the first parent; `out_masked` counts the secrets that were masked in it. RB_ENOTFOUND: there is no such commit. */
-int repo_show(git_repository *repo, const char *commit, struct rb_buf *out, size_t *out_masked, struct rb_error *err) RB_MUST_CHECK;
+int repo_show(git_repository *repo, const char *name, struct rb_buf *out, size_t *out_masked, struct rb_error *err) RB_MUST_CHECK;
 
 #endif

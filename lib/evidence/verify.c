@@ -62,7 +62,7 @@ void verify_note(struct verify *verify, const char *fmt, ...)
 
 /* ---- one archive and those inside it ---- */
 
-static void look_into(struct level *level, const struct input *input, bool sidecar_agrees);
+static void look_into(struct level *level, const struct input *input);
 
 static bool is_gzip(const struct entry *entry)
 {
@@ -81,35 +81,36 @@ static void look_into_inner(struct level *level)
             continue;
         }
         struct level inner = {.verify = level->verify,
+                              .proven = true,
                               .depth = level->depth + 1,
                               .prefix = rb_arena_printf(level->verify->arena, "%s%s!", level->prefix, entry->name)};
         struct input input = {.fd = -1, .bytes = (const unsigned char *)entry->text, .len = entry->text_len};
         if (inner.prefix)
-            look_into(&inner, &input, true);
+            look_into(&inner, &input);
     }
 }
 
 /* The last byte: packing the content again must give the file. Another zlib may pack otherwise; then only the sum beside the file can tell. */
-static void check_form(struct level *level, const char *zlib, bool sidecar_agrees)
+static void check_form(struct level *level, const char *zlib)
 {
     if (level->recompressed || !level->whole)
         return;
     if (!level->ours)
         verify_problem(level, RB_VERIFY_GZIP, NULL, "it was not packed by runbookd: its first bytes are other ones");
-    else if (zlib && strcmp(zlib, zlibVersion()) == 0)
+    else if (!level->proven && zlib && strcmp(zlib, zlibVersion()) == 0)
         verify_problem(level, RB_VERIFY_GZIP, NULL, "its compressed bytes are not those that runbookd writes for this content");
-    else if (!sidecar_agrees)
+    else if (!level->proven)
         verify_note(level->verify,
                     "packed with zlib %s, this is %s: the members are proven, the compressed bytes are not; bring the .sha256 along",
                     zlib ? zlib : "?", zlibVersion());
 }
 
-static void look_into(struct level *level, const struct input *input, bool sidecar_agrees)
+static void look_into(struct level *level, const struct input *input)
 {
     verify_stream(level, input);
     if (level->depth == 0 || level->ours) {
         const char *zlib = level->verify->stopped ? NULL : verify_lists(level);
-        check_form(level, zlib, sidecar_agrees);
+        check_form(level, zlib);
     }
     if (level->depth == 0)
         level->verify->report->members = level->count;
@@ -192,8 +193,10 @@ int rb_verify_file(const char *path, struct rb_arena *arena, struct rb_verify_re
     struct level level = {.verify = &verify, .prefix = ""};
     struct input input = {.fd = fd};
     int rc = digest_file(fd, out, err);
-    if (rc == 0)
-        look_into(&level, &input, check_sidecar(&level, path));
+    if (rc == 0) {
+        level.proven = check_sidecar(&level, path);
+        look_into(&level, &input);
+    }
     (void)close(fd);
     out->bytes = verify.bytes;
     if (rc == 0 && (verify.out_of_memory || rb_arena_failed(arena)))

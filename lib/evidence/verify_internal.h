@@ -32,6 +32,7 @@ struct verify {
     struct rb_verify_report *report;
     uint64_t bytes; /* unpacked so far, all levels */
     size_t members; /* read so far, all levels */
+    size_t kept;    /* bytes of lists and inner archives in memory */
     bool stopped;   /* a limit was reached: nothing more is read */
     bool out_of_memory;
 };
@@ -40,6 +41,7 @@ struct verify {
 struct level {
     struct verify *verify;
     unsigned depth;        /* 0: the outer one */
+    bool proven;           /* a sum from outside agrees with the file: packing it again would prove nothing more */
     const char *prefix;    /* of names in messages: "" or "evidence/inner.tar.gz!" */
     struct entry *entries; /* sorted by name once the stream was read; free() */
     size_t count, room;

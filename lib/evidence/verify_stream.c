@@ -18,6 +18,7 @@
 #define RATIO_FLOOR  (UINT64_C(1) << 20)
 #define NAME_MAX_LEN 4096u
 #define KEEP_MAX     ((size_t)64 << 20) /* kept bytes of one list or inner archive */
+#define KEEP_ALL_MAX ((size_t)512 << 20)
 
 struct stream {
     struct level *level;
@@ -265,7 +266,8 @@ static bool read_member(struct stream *stream, struct archive *tar, struct entry
 {
     struct rb_sha256 *sha = rb_sha256_new();
     RB_BUF_AUTO kept;
-    rb_buf_init(&kept, is_kept(entry->name) ? KEEP_MAX : 0);
+    size_t room = KEEP_ALL_MAX - stream->level->verify->kept;
+    rb_buf_init(&kept, !is_kept(entry->name) ? 0 : room < KEEP_MAX ? room : KEEP_MAX);
     char chunk[CHUNK];
     la_ssize_t got = sha ? 1 : -1;
     stream->level->verify->out_of_memory |= !sha;
@@ -283,11 +285,12 @@ static bool read_member(struct stream *stream, struct archive *tar, struct entry
     if (sha)
         rb_sha256_hex(sha, entry->sha256);
     rb_sha256_free(sha);
-    if (kept.failed)
+    if (kept.failed || (is_kept(entry->name) && room == 0))
         verify_note(stream->level->verify, "%s%s is too large to look into", stream->level->prefix, entry->name);
     else if (kept.max > 0) {
         entry->text = rb_arena_strndup(stream->level->verify->arena, rb_buf_str(&kept), kept.len);
         entry->text_len = kept.len;
+        stream->level->verify->kept += kept.len;
     }
     return got >= 0 && !stream->level->verify->stopped;
 }
@@ -409,7 +412,7 @@ void verify_stream(struct level *level, const struct input *input)
     ssize_t got = input_read(input, 0, head, sizeof head);
     enum gzip_form form = GZIP_BEST;
     level->ours = got > 0 && gzip_header_form(head, (size_t)got, &form);
-    stream->again_differs = !level->ours;
+    stream->again_differs = !level->ours || level->proven;
     gzip_begin(&stream->again, form, compare_packed, stream);
     read_stream(stream);
     level->whole = !stream->damaged && stream->ended && !level->verify->stopped;

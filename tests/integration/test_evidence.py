@@ -127,7 +127,7 @@ class SameFactsSameBytes(unittest.TestCase):
             self.assertIn(info.mode, (0o644, 0o755))
         self.assertEqual(list(found), sorted(found))
         manifest = json.loads(text["evidence/manifest.json"])
-        self.assertEqual(manifest["missing"], ["files/nope.txt", "show_nonsense.txt"])
+        self.assertEqual(manifest["missing"], ["drift.json", "files/nope.txt", "show_nonsense.txt"])
         for row in manifest["members"]:
             self.assertEqual(hashlib.sha256(found["evidence/" + row["name"]][1]).hexdigest(), row["sha256"])
         for word in (repo.path, out.path):
@@ -152,6 +152,24 @@ class SameFactsSameBytes(unittest.TestCase):
         subprocess.run(["git", "init", "-q", "-b", "main", place.path], check=True)
         run(place, "--root", place.path, "evidence", "-o", place.join("f.tar.gz"))
         self.assertIn(b"none yet", members(place.join("f.tar.gz"))["evidence/HEAD.txt"][1])
+
+    def test_drift_is_a_fact_without_times(self):
+        repo = self.repo()
+        repo.write("runbookd.yml", """checks:
+  - {name: cfg, kind: drift, files: ["config/**"]}
+""", 0o600)
+        repo.commit("drift")
+        run(repo, "--root", repo.path, "drift", "accept", "cfg", "--all", "--reason", "as it should be", code=None)
+        digests = set()
+        for number in range(2):
+            repo.write("config/app.toml", "a = 2\n")
+            os.utime(repo.join("config/app.toml"), (1000000 * (number + 1),) * 2)
+            run(repo, "evidence", "-o", f"{number}.tar.gz")
+            digests.add(sha256(repo.join(f"{number}.tar.gz")))
+        report = json.loads(members(repo.join("1.tar.gz"))["evidence/drift.json"][1])
+        self.assertEqual([entry["check"] for entry in report["drift"]], ["cfg"])
+        self.assertNotIn("changed_at", json.dumps(report))
+        self.assertEqual(len(digests), 1)
 
     def test_a_broken_configuration_is_no_obstacle(self):
         repo = self.repo()
