@@ -197,6 +197,7 @@ static void connected(struct stream *stream)
     stream->failure = RB_NET_OK;
 }
 
+/* libcurl declares the bytes writable. NOLINTNEXTLINE(readability-non-const-parameter) */
 static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
 {
     struct stream *stream = arg;

@@ -216,7 +216,7 @@ static void take_list(const struct rb_check_ctx *ctx, struct compose_state *stat
         if (good && !container.oneoff && strcmp(container.project, state->project) == 0)
             state->units[state->count++].container = container;
     }
-    if (state->count > 0)
+    if (state->units && state->count > 1)
         qsort(state->units, state->count, sizeof *state->units, order);
 }
 
