@@ -28,6 +28,8 @@ struct stream {
     unsigned char in[CHUNK], out[CHUNK];
     bool ended; /* the gzip member is over, checked */
     bool damaged;
+    const char *why; /* the compressed data is damaged, and at which byte of the file */
+    uint64_t damaged_at;
     const char *current; /* the member being read, or NULL */
     struct gzip_writer again;
     uint64_t again_at;
@@ -72,13 +74,21 @@ static int compare_packed(void *ctx, const unsigned char *bytes, size_t len)
 
 /* ---- unpacking ---- */
 
+/* Told when the tar reader has come as far: only then it is known which member the damage hits. */
 static void damage(struct stream *stream, const char *what)
 {
     if (stream->damaged)
         return;
     stream->damaged = true;
-    unsigned long long at = (unsigned long long)(stream->read_at - stream->inflate.avail_in);
-    verify_problem(stream->level, RB_VERIFY_GZIP, stream->current, "the compressed data is damaged: %s, near byte %llu", what, at);
+    stream->why = what;
+    stream->damaged_at = stream->read_at - stream->inflate.avail_in;
+}
+
+static void tell_damage(struct stream *stream)
+{
+    if (stream->why)
+        verify_problem(stream->level, RB_VERIFY_GZIP, stream->current, "%sthe compressed data is damaged: %s, near byte %llu",
+                       stream->current ? "here or right behind it " : "", stream->why, (unsigned long long)stream->damaged_at);
 }
 
 static void stop(struct level *level, const char *member, const char *what, unsigned long long limit, const char *unit)
@@ -396,6 +406,7 @@ static void read_stream(struct stream *stream)
     (void)archive_read_free(tar);
     if (!stream->damaged && !stream->level->verify->stopped)
         read_rest(stream);
+    tell_damage(stream);
 }
 
 void verify_stream(struct level *level, const struct input *input)

@@ -339,6 +339,11 @@ class Damage(unittest.TestCase):
             return entries.items()
         self.assertRegex(verify(self.repo, self.repacked(change)), r"changed +bundle/README\.md: was changed")
 
+    def test_damage_in_the_stream_names_a_member(self):
+        data = bytearray(read(self.good))
+        data[len(data) // 2:] = bytes(len(data) - len(data) // 2)
+        self.assertRegex(verify(self.repo, self.write(data)), r"(gzip|tar|changed) +bundle/noise\.bin")
+
     def test_the_sum_beside_it(self):
         data = bytearray(read(self.good))
         data[100] ^= 1
