@@ -157,8 +157,6 @@ static void validate(void *options_out, const struct rb_node *node, struct rb_di
 
 /* ---- result ---- */
 
-static const char *places[] = {"added", "removed", "changed"};
-
 static void say_counts(const struct rb_drift_report *report, struct rb_buf *out)
 {
     size_t written = 0;
@@ -212,7 +210,7 @@ static void report_values(const struct rb_drift_report *report, struct rb_outcom
         size_t count = 0;
         for (int item_class = 0; item_class < RB_DRIFT_CLASS_COUNT; item_class++)
             count += report->open[change][item_class];
-        rb_outcome_value(out, "open", places[change], (double)count);
+        rb_outcome_value(out, "open", rb_drift_change_name((enum rb_drift_change)change), (double)count);
     }
     rb_outcome_value(out, "accepted", NULL, (double)accepted);
     rb_outcome_value(out, "facts", NULL, (double)report->facts);
