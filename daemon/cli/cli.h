@@ -37,19 +37,19 @@ struct rb_cli_args {
     bool strict, force, to_stdout, discovery, man, markdown;
     bool observed;             /* evidence: what was observed too */
     struct rb_strings commits; /* evidence: --commit, several */
-    struct {                    /* drift */
+    struct {                   /* drift */
         bool all;
         const char *reason, *ref, *who, *until, *expires;
     } drift;
-    int phase;                 /* -1: any */
-    int format;                /* enum rb_check_format */
+    int phase;  /* -1: any */
+    int format; /* enum rb_check_format */
     const char *output;
     int64_t watch_ms;        /* 0: once */
     struct rb_strings words; /* positional arguments after the command */
 };
 
 /* What completion offers for positional arguments. */
-enum rb_cli_words { RB_CLI_WORDS_NONE, RB_CLI_WORDS_KINDS, RB_CLI_WORDS_COMMANDS, RB_CLI_WORDS_SHELLS };
+enum rb_cli_words { RB_CLI_WORDS_NONE, RB_CLI_WORDS_KINDS, RB_CLI_WORDS_COMMANDS, RB_CLI_WORDS_SHELLS, RB_CLI_WORDS_FILES };
 
 struct rb_cli;
 struct rb_cli_command {

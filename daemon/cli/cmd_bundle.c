@@ -52,5 +52,6 @@ const struct rb_cli_command rb_cli_cmd_bundle = {
         "FILE.sha256 is written beside it. Secrets are masked. An input that is not there becomes a member NAME.__MISSING__ that says why.",
     .options = options,
     .max_words = 4096,
+    .words = RB_CLI_WORDS_FILES,
     .run = run,
 };

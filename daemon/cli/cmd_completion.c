@@ -11,6 +11,7 @@ static void add_words(struct rb_buf *out, enum rb_cli_words words)
     const struct rb_kind_list *kinds = rb_kind_registry();
     switch (words) {
     case RB_CLI_WORDS_NONE:
+    case RB_CLI_WORDS_FILES: /* the shell knows them itself */
         break;
     case RB_CLI_WORDS_KINDS:
         for (size_t i = 0; i < kinds->count; i++)
@@ -98,6 +99,11 @@ static void bash(struct rb_buf *out)
         add_option_words(out, rb_cli_commands[i]->options);
         rb_buf_adds(out, "\" ;;\n");
     }
+    rb_buf_adds(out, "    esac\n    case $cmd in\n    ''");
+    for (size_t i = 0; rb_cli_commands[i]; i++)
+        if (rb_cli_commands[i]->words == RB_CLI_WORDS_FILES)
+            rb_buf_addf(out, "|%s", rb_cli_commands[i]->name);
+    rb_buf_adds(out, ") [[ $cmd && $cur != -* ]] && { COMPREPLY=($(compgen -f -- \"$cur\")); return; } ;;\n");
     rb_buf_adds(out, "    esac\n    COMPREPLY=($(compgen -W \"$words");
     add_option_words(out, rb_cli_global_options);
     rb_buf_adds(out, "\" -- \"$cur\"))\n}\ncomplete -F _runbookd runbookd\n");
@@ -147,7 +153,9 @@ static void zsh(struct rb_buf *out)
     rb_buf_adds(out, "    )\n    case $cmd in\n");
     for (size_t i = 0; rb_cli_commands[i]; i++) {
         rb_buf_addf(out, "        %s) _arguments '1: :' ", rb_cli_commands[i]->name);
-        if (rb_cli_commands[i]->words != RB_CLI_WORDS_NONE) {
+        if (rb_cli_commands[i]->words == RB_CLI_WORDS_FILES) {
+            rb_buf_adds(out, "'*: :_files'");
+        } else if (rb_cli_commands[i]->words != RB_CLI_WORDS_NONE) {
             rb_buf_adds(out, "'*: :(");
             add_words(out, rb_cli_commands[i]->words);
             rb_buf_adds(out, ")'");
@@ -196,7 +204,9 @@ static void fish(struct rb_buf *out)
         RB_BUF_AUTO condition;
         rb_buf_init(&condition, 256);
         rb_buf_addf(&condition, "-n '__fish_seen_subcommand_from %s'", command->name);
-        if (command->words != RB_CLI_WORDS_NONE) {
+        if (command->words == RB_CLI_WORDS_FILES) {
+            rb_buf_addf(out, "complete -c runbookd %s -F\n", rb_buf_str(&condition));
+        } else if (command->words != RB_CLI_WORDS_NONE) {
             rb_buf_addf(out, "complete -c runbookd %s -a '", rb_buf_str(&condition));
             add_words(out, command->words);
             rb_buf_adds(out, "'\n");

@@ -240,5 +240,6 @@ const struct rb_cli_command rb_cli_cmd_evidence = {
         "--observed.",
     .options = options,
     .max_words = 4096,
+    .words = RB_CLI_WORDS_FILES,
     .run = run,
 };

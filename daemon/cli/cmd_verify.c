@@ -92,5 +92,6 @@ const struct rb_cli_command rb_cli_cmd_verify = {
                "0: whole; 1: each problem is named; 2: it "
                "cannot be read.",
     .max_words = 1,
+    .words = RB_CLI_WORDS_FILES,
     .run = run,
 };
