@@ -1,63 +1,107 @@
 /* Roles and owners along the dependency graph.
  *
  * One pass in dependency order (Kahn) is enough, because everything a node needs to know was decided for what it depends on: whether a failure lies below, whether
- * something unseen lies below, and which cause is the best explanation. A bad check is explained once, by the best cause below it (rb_graph_before), so that counts add up.
- * A check whose dependencies form a cycle, which a plan forbids, is put last and loses only precision. */
+ * something unseen lies below, and which cause is the best explanation. A bad check is explained once, through its strongest edge and then by the best cause (rb_graph_before), so that
+ * counts add up. Declared edges have no cycle; inferred ones can close one. Then the check of the circle that broke first goes first, and the edge behind it is not used. */
 #include "graph.h"
 
 #include <string.h>
 
+#include "infer.h"
+
 /* What lies below a node, itself included. */
 struct below {
+    size_t owner;
+    const struct rb_edge *through;
     size_t unseen;       /* an unknown or stale check, or GRAPH_NONE */
     size_t undetermined; /* an undetermined check */
-    bool failing;
 };
 
-struct edges {
-    size_t *waiting_for, *first, *next, *dependent;
+struct waiting {
+    size_t *waiting_for, *declared_for; /* per check: dependencies that are not placed yet, and those of them that are declared */
+    size_t *first, *next;               /* edges by what they lead to */
 };
 
-static bool edges_init(struct edges *edges, const struct rb_plan *plan, struct rb_arena *arena)
+static bool waiting_init(struct waiting *w, const struct graph *graph, struct rb_arena *arena)
 {
-    size_t count = 0, edge = 0;
-    for (size_t i = 0; i < plan->count; i++)
-        count += plan->checks[i].depends_on_count;
-    size_t *space = rb_arena_array(arena, 2 * plan->count + 2 * count + 1, sizeof *space);
+    size_t count = graph->count, edges = graph->edges.count;
+    size_t *space = rb_arena_array(arena, 3 * count + edges + 1, sizeof *space);
     if (!space)
         return false;
-    *edges = (struct edges){space, space + plan->count, space + 2 * plan->count, space + 2 * plan->count + count};
-    for (size_t i = 0; i < plan->count; i++)
-        edges->first[i] = GRAPH_NONE;
-    for (size_t i = 0; i < plan->count; i++) {
-        const struct rb_check_spec *spec = &plan->checks[i];
-        edges->waiting_for[i] = spec->depends_on_count;
-        for (size_t d = 0; d < spec->depends_on_count; d++, edge++) {
-            edges->dependent[edge] = i;
-            edges->next[edge] = edges->first[spec->depends_on[d]];
-            edges->first[spec->depends_on[d]] = edge;
-        }
+    *w = (struct waiting){space, space + count, space + 2 * count, space + 3 * count};
+    for (size_t i = 0; i < count; i++)
+        w->first[i] = GRAPH_NONE;
+    for (size_t e = 0; e < edges; e++) {
+        const struct rb_edge *edge = &graph->edges.items[e];
+        if (edge->idle)
+            continue;
+        w->waiting_for[edge->from]++;
+        w->declared_for[edge->from] += edge->kind == RB_EDGE_DECLARED;
+        w->next[e] = w->first[edge->to];
+        w->first[edge->to] = e;
     }
     return true;
 }
 
-static void sort_by_dependency(struct graph *graph, struct edges *edges)
+/* The check of a circle to go first: nothing declared keeps it back; of those, a failing one, and the one that broke first. */
+static size_t breaks_circle(const struct graph *graph, const struct waiting *w)
 {
-    size_t placed = 0;
+    size_t best = GRAPH_NONE;
     for (size_t i = 0; i < graph->count; i++) {
-        if (edges->waiting_for[i] == 0)
-            graph->order[placed++] = i;
+        if (w->waiting_for[i] == 0 || w->declared_for[i] != 0)
+            continue;
+        bool fails = graph->nodes[i].state == RB_STATE_FAIL, best_fails = best != GRAPH_NONE && graph->nodes[best].state == RB_STATE_FAIL;
+        if (best == GRAPH_NONE || (fails && !best_fails) ||
+            (fails == best_fails && view_record(graph->view, i)->since_wall_ns < view_record(graph->view, best)->since_wall_ns))
+            best = i;
     }
-    for (size_t done = 0; done < placed; done++) {
-        for (size_t edge = edges->first[graph->order[done]]; edge != GRAPH_NONE; edge = edges->next[edge]) {
-            if (--edges->waiting_for[edges->dependent[edge]] == 0)
-                graph->order[placed++] = edges->dependent[edge];
+    return best;
+}
+
+static void place(struct graph *graph, struct waiting *w, size_t *placed, size_t check)
+{
+    w->waiting_for[check] = 0;
+    graph->order[(*placed)++] = check;
+}
+
+static void sort_by_dependency(struct graph *graph, struct waiting *w)
+{
+    size_t placed = 0, done = 0;
+    for (size_t i = 0; i < graph->count; i++) {
+        if (w->waiting_for[i] == 0)
+            place(graph, w, &placed, i);
+    }
+    while (placed < graph->count || done < placed) {
+        if (done == placed) {
+            size_t check = breaks_circle(graph, w);
+            if (check == GRAPH_NONE)
+                break;
+            place(graph, w, &placed, check);
+        }
+        for (size_t e = w->first[graph->order[done++]]; e != GRAPH_NONE; e = w->next[e]) {
+            size_t from = graph->edges.items[e].from;
+            w->declared_for[from] -= graph->edges.items[e].kind == RB_EDGE_DECLARED && w->declared_for[from] > 0;
+            if (w->waiting_for[from] > 0 && --w->waiting_for[from] == 0)
+                place(graph, w, &placed, from);
         }
     }
     for (size_t i = 0; i < graph->count && placed < graph->count; i++) {
-        if (edges->waiting_for[i] != 0)
-            graph->order[placed++] = i;
+        if (w->waiting_for[i] != 0)
+            place(graph, w, &placed, i);
     }
+}
+
+static bool index_edges(struct graph *graph, struct rb_arena *arena)
+{
+    graph->first_edge = rb_arena_array(arena, graph->count + 2, sizeof *graph->first_edge);
+    if (!graph->first_edge)
+        return false;
+    for (size_t i = 0, e = 0; i <= graph->count; i++) {
+        while (e < graph->edges.count && graph->edges.items[e].from < i)
+            e++;
+        graph->first_edge[i] = e;
+    }
+    return true;
 }
 
 bool rb_graph_init(struct graph *graph, const struct rb_view *view, struct rb_arena *arena)
@@ -69,12 +113,10 @@ bool rb_graph_init(struct graph *graph, const struct rb_view *view, struct rb_ar
         return false;
     for (size_t i = 0; i < graph->count; i++)
         graph->nodes[i] = (struct node){.state = rb_view_state(view, i), .owner = GRAPH_NONE, .settles = GRAPH_NONE};
-    if (graph->count == 0)
-        return true;
-    struct edges edges;
-    if (!edges_init(&edges, view->snapshot->plan, arena))
+    struct waiting waiting;
+    if (rb_graph_edges(view, arena, &graph->edges, NULL) < 0 || !index_edges(graph, arena) || !waiting_init(&waiting, graph, arena))
         return false;
-    sort_by_dependency(graph, &edges);
+    sort_by_dependency(graph, &waiting);
     return true;
 }
 
@@ -90,29 +132,50 @@ bool rb_graph_before(const struct graph *graph, size_t a, size_t b)
 
 /* ---- roles ---- */
 
-static void look_below(const struct graph *graph, const struct rb_check_spec *spec, struct below *out, size_t *out_owner)
+/* What could not be seen because the observer may not look: that says nothing about the stack, and holds nothing open. */
+static bool is_observers_fault(const struct graph *graph, size_t check)
 {
-    *out = (struct below){.unseen = GRAPH_NONE, .undetermined = GRAPH_NONE};
-    *out_owner = GRAPH_NONE;
-    for (size_t d = 0; d < spec->depends_on_count; d++) {
-        const struct node *node = &graph->nodes[spec->depends_on[d]];
-        if (node->owner != GRAPH_NONE && (*out_owner == GRAPH_NONE || rb_graph_before(graph, node->owner, *out_owner)))
-            *out_owner = node->owner;
+    static const char *const reasons[] = {"no_permission",    "not_permitted", "permission",        "untrusted",
+                                          "owner_unreadable", "unsupported",   "workers_exhausted", NULL};
+    const struct rb_record *record = view_record(graph->view, check);
+    return graph->nodes[check].state == RB_STATE_UNKNOWN &&
+           (rb_reason_in(record->reason, reasons) || strstr(record->message, "(no_permission)") != NULL);
+}
+
+static bool is_better(const struct graph *graph, const struct below *below, size_t owner, const struct rb_edge *edge)
+{
+    if (below->owner == GRAPH_NONE || below->through->kind != edge->kind)
+        return below->owner == GRAPH_NONE || edge->kind < below->through->kind;
+    return rb_graph_before(graph, owner, below->owner);
+}
+
+static void look_below(const struct graph *graph, size_t index, struct below *out)
+{
+    *out = (struct below){.owner = GRAPH_NONE, .unseen = GRAPH_NONE, .undetermined = GRAPH_NONE};
+    for (size_t e = graph->first_edge[index]; e < graph->first_edge[index + 1]; e++) {
+        const struct rb_edge *edge = &graph->edges.items[e];
+        const struct node *node = &graph->nodes[edge->to];
+        if (edge->idle)
+            continue;
+        if (node->owner != GRAPH_NONE && node->owner != index && is_better(graph, out, node->owner, edge)) {
+            out->owner = node->owner;
+            out->through = edge;
+        }
         if (node->role == NODE_UNDETERMINED && out->undetermined == GRAPH_NONE)
-            out->undetermined = spec->depends_on[d];
-        else if (node->role == NODE_BLIND && out->unseen == GRAPH_NONE)
-            out->unseen = spec->depends_on[d];
+            out->undetermined = edge->to;
+        else if (node->role == NODE_BLIND && out->unseen == GRAPH_NONE && !is_observers_fault(graph, edge->to))
+            out->unseen = edge->to;
         else if (node->settles != GRAPH_NONE && out->unseen == GRAPH_NONE)
             out->unseen = node->settles;
     }
 }
 
 /* The role of a failing check; `settles` is also carried through quiet ones, so that distance does not matter. */
-static enum node_role role_of_failure(const struct node *node, const struct rb_check_spec *spec, size_t owner, const struct below *below)
+static enum node_role role_of_failure(const struct node *node, const struct rb_check_spec *spec, const struct below *below)
 {
     if (spec->phase == RB_PHASE_SAFETY)
         return NODE_CAUSE; /* a violated guard is never only somebody else's symptom */
-    if (owner != GRAPH_NONE)
+    if (below->owner != GRAPH_NONE)
         return NODE_SYMPTOM;
     if (node->held_open || below->undetermined != GRAPH_NONE || below->unseen != GRAPH_NONE)
         return NODE_UNDETERMINED;
@@ -124,7 +187,9 @@ static void assign(struct graph *graph, size_t index)
     struct node *node = &graph->nodes[index];
     const struct rb_check_spec *spec = &graph->view->snapshot->plan->checks[index];
     struct below below;
-    look_below(graph, spec, &below, &node->owner);
+    look_below(graph, index, &below);
+    node->owner = below.owner;
+    node->through = below.through;
     if (node->settles == GRAPH_NONE)
         node->settles = below.undetermined != GRAPH_NONE ? below.undetermined : below.unseen;
     if (node->state == RB_STATE_WARN)
@@ -132,9 +197,11 @@ static void assign(struct graph *graph, size_t index)
     else if (node->state == RB_STATE_UNKNOWN || node->state == RB_STATE_STALE)
         node->role = NODE_BLIND;
     else if (node->state == RB_STATE_FAIL)
-        node->role = role_of_failure(node, spec, node->owner, &below);
-    if (node->role == NODE_CAUSE)
+        node->role = role_of_failure(node, spec, &below);
+    if (node->role == NODE_CAUSE) {
         node->owner = index;
+        node->through = NULL;
+    }
 }
 
 void rb_graph_assign(struct graph *graph)
