@@ -52,6 +52,17 @@ struct rb_children;
 struct rb_children *rb_children_new(struct ev_loop *loop, const struct rb_platform *platform, struct rb_error *err);
 void rb_children_start(struct rb_children *children, struct rb_run *run);
 size_t rb_children_running(const struct rb_children *children);
+/* A program within a run of another class (exchange kinds): `spec` as command() of a child kind would fill it; what it points to lives as long as the run. `done` is called exactly
+ * once, possibly before this returns, unless the process is forgotten: its result (NULL: given up because the daemon stops) is borrowed for the call. Returns the process, or NULL
+ * when `done` was called already. */
+struct rb_child_call {
+    struct rb_run *run; /* arena, root, trust */
+    const struct rb_child_spec *spec;
+    int64_t deadline_ns; /* elapsed clock */
+    void (*done)(void *arg, const struct rb_child_result *result);
+    void *arg;
+};
+struct rb_child_process *rb_children_call(struct rb_children *children, const struct rb_child_call *call);
 void rb_children_free(struct rb_children *children); /* kills the groups it started: TERM, then KILL */
 
 /* The low half of children, also used for the scan helper: one process in its own group with pipes, caps, deadline → TERM → (1 s) KILL to the group. */
@@ -82,6 +93,8 @@ struct rb_exchange_stats {
     uint64_t completed;
 };
 struct rb_exchanges *rb_exchanges_new(struct ev_loop *loop, const struct rb_clock *clock, struct rb_error *err);
+/* Who starts the programs that exchanges ask for (borrowed; outlives them). Without it such an action fails. */
+void rb_exchanges_use_children(struct rb_exchanges *exchanges, struct rb_children *children);
 void rb_exchanges_start(struct rb_exchanges *exchanges, struct rb_run *run);
 struct rb_exchange_stats rb_exchanges_stats(const struct rb_exchanges *exchanges);
 void rb_exchanges_free(struct rb_exchanges *exchanges);

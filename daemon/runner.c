@@ -313,6 +313,7 @@ int rb_runner_new(struct ev_loop *loop, const struct rb_platform *platform, size
         rb_runner_free(runner);
         return err != NULL && err->code != 0 ? err->code : RB_ENOMEM;
     }
+    rb_exchanges_use_children(runner->exchanges, runner->children);
     rb_streams_set_sink(runner->streams, &(struct rb_stream_sink){.note = on_note, .changed = on_changed, .arg = runner});
     runner->notes = (struct rb_notes){.add = on_note, .ctx = runner};
     *out = runner;

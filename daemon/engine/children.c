@@ -61,18 +61,23 @@ static void on_done(void *arg, const struct rb_child_result *result, int64_t pea
 }
 
 /* A program that cannot even be looked up ends like one that exec refused. */
-static void conclude_unresolved(struct rb_run *run, const char *name, const struct rb_error *error)
+static struct rb_child_result unresolved(const char *name, const struct rb_error *error)
 {
     struct rb_child_result result = {.out = "", .err = "", .program = name};
-    if (error->code == RB_EUNSUPPORTED) {
-        finish(run, RB_RESULT_UNKNOWN, "unsupported", error->message);
-        return;
-    }
     result.end = error->code == RB_ENOTFOUND ? RB_CHILD_NOT_FOUND
                  : error->code == RB_EPERM   ? RB_CHILD_NOT_EXECUTABLE
                                              : RB_CHILD_SPAWN_FAILED;
     result.code = error->code == RB_ENOTFOUND ? ENOENT : error->code == RB_EPERM ? EACCES : ENOMEM;
-    conclude(run, &result);
+    return result;
+}
+
+static void conclude_unresolved(struct rb_run *run, const char *name, const struct rb_error *error)
+{
+    struct rb_child_result result = unresolved(name, error);
+    if (error->code == RB_EUNSUPPORTED)
+        finish(run, RB_RESULT_UNKNOWN, "unsupported", error->message);
+    else
+        conclude(run, &result);
 }
 
 /* argv with its first word replaced by the path to execute. */
@@ -131,6 +136,63 @@ void rb_children_start(struct rb_children *children, struct rb_run *run)
     memcpy(&run->engine_data, &argv, sizeof run->engine_data);
     if (!rb_child_process_start(children, &start, &error))
         finish(run, RB_RESULT_UNKNOWN, "resource_limit", error.message);
+}
+
+struct called {
+    void (*done)(void *arg, const struct rb_child_result *result);
+    void *arg;
+    const char *program;
+};
+
+static void on_called(void *arg, const struct rb_child_result *result, int64_t peak_resident_bytes RB_UNUSED)
+{
+    const struct called *called = arg;
+    struct rb_child_result known = {0};
+    if (result) {
+        known = *result;
+        known.program = called->program;
+    }
+    called->done(called->arg, result ? &known : NULL);
+}
+
+static struct rb_child_process *start_called(struct rb_children *children, const struct rb_child_call *call, struct rb_error *error)
+{
+    struct rb_run *run = call->run;
+    const struct rb_child_spec *spec = call->spec;
+    struct called *called = rb_arena_alloc(run->arena, sizeof *called);
+    const char *const *envp = environment_build(run->arena, spec->env);
+    const char *program = NULL, *cwd = working_folder(run, spec->cwd);
+    if (run->spec->untrusted)
+        rb_error_set(error, RB_EPERM, "the configuration is not trusted to start programs");
+    if (run->spec->untrusted ||
+        (envp && environment_resolve(run->arena, children->platform, run->ctx.root, spec->argv[0], envp, &program, error) < 0))
+        return NULL;
+    const char *const *argv = program ? resolved_argv(run, spec->argv, program) : NULL;
+    if (!called || !argv || !cwd) {
+        rb_error_set(error, RB_ENOMEM, "the run's memory is used up");
+        return NULL;
+    }
+    *called = (struct called){.done = call->done, .arg = call->arg, .program = program};
+    return rb_child_process_start(children,
+                                  &(struct rb_child_start){.argv = argv,
+                                                           .envp = envp,
+                                                           .cwd = cwd,
+                                                           .output_cap = spec->output_cap,
+                                                           .deadline_ns = call->deadline_ns,
+                                                           .done = on_called,
+                                                           .arg = called},
+                                  error);
+}
+
+struct rb_child_process *rb_children_call(struct rb_children *children, const struct rb_child_call *call)
+{
+    struct rb_error error = {0};
+    struct rb_child_process *process = start_called(children, call, &error);
+    if (!process) {
+        struct rb_child_result result = unresolved(call->spec->argv[0], &error);
+        call->done(call->arg, &result);
+    }
+    return process;
 }
 
 size_t rb_children_running(const struct rb_children *children)

@@ -16,7 +16,7 @@
 
 enum { MAX_STEPS = 1024, MAX_LATE_STEPS = 4, MAX_TRANSFERS = 64 };
 
-enum operation { OP_NONE, OP_HTTP, OP_SOCKET, OP_RESOLVE };
+enum operation { OP_NONE, OP_HTTP, OP_SOCKET, OP_RESOLVE, OP_CHILD };
 
 struct exchange {
     struct rb_exchanges *owner;
@@ -34,6 +34,7 @@ struct exchange {
     size_t transfer_count;
     struct rb_socket *socket;
     struct rb_resolve_wait wait;
+    struct rb_child_process *child;
 };
 
 struct rb_exchanges {
@@ -42,6 +43,7 @@ struct rb_exchanges {
     struct rb_resolver *resolver;
     struct rb_tls_cache *cache;
     struct rb_http *http;
+    struct rb_children *children; /* or NULL */
     struct exchange *active;
     struct rb_exchange_stats stats;
 };
@@ -74,6 +76,8 @@ static void finish(struct exchange *exchange)
     ev_timer_stop(owner->loop, &exchange->timer);
     rb_resolver_cancel(&exchange->wait);
     rb_socket_close(exchange->socket);
+    if (exchange->child)
+        rb_child_process_forget(exchange->child);
     if (exchange->prev)
         exchange->prev->next = exchange->next;
     else
@@ -101,6 +105,11 @@ void rb_exchanges_free(struct rb_exchanges *exchanges)
     rb_resolver_free(exchanges->resolver);
     rb_tls_cache_free(exchanges->cache);
     free(exchanges);
+}
+
+void rb_exchanges_use_children(struct rb_exchanges *exchanges, struct rb_children *children)
+{
+    exchanges->children = children;
 }
 
 struct rb_exchange_stats rb_exchanges_stats(const struct rb_exchanges *exchanges)
@@ -177,6 +186,7 @@ static void on_time_over(struct ev_loop *loop RB_UNUSED, ev_timer *timer, int ev
         rb_resolver_cancel(&exchange->wait);
         deliver_failure(exchange, RB_NET_DNS_TIMEOUT, "no answer from the name server");
         break;
+    case OP_CHILD: /* the process has the same deadline; its end comes as its event */
     case OP_NONE:
         break;
     }
@@ -234,6 +244,46 @@ static void begin_resolve(struct exchange *exchange)
         deliver_failure(exchange, RB_NET_DNS, "no name to look up");
 }
 
+/* The process's buffers end with this call, the event's must not. */
+static void on_child(void *arg, const struct rb_child_result *result)
+{
+    struct exchange *exchange = arg;
+    struct rb_arena *arena = exchange->run->arena;
+    exchange->child = NULL;
+    if (!result) {
+        deliver_failure(exchange, RB_NET_OTHER, "given up: the daemon stops");
+        return;
+    }
+    struct rb_child_result *kept = rb_arena_alloc(arena, sizeof *kept);
+    const char *out = rb_arena_strndup(arena, result->out ? result->out : "", result->out_len);
+    const char *err = rb_arena_strndup(arena, result->err ? result->err : "", result->err_len);
+    if (!kept || !out || !err) {
+        deliver_failure(exchange, RB_NET_OTHER, "no memory left for this run");
+        return;
+    }
+    *kept = *result;
+    kept->out = out;
+    kept->err = err;
+    kept->program = rb_arena_strdup(arena, result->program);
+    struct rb_event event = {.type = RB_EVENT_CHILD, .child = kept};
+    deliver(exchange, &event);
+}
+
+static void begin_child(struct exchange *exchange)
+{
+    exchange->operation = OP_CHILD;
+    struct rb_children *children = exchange->owner->children;
+    struct rb_child_spec *spec = rb_arena_alloc(exchange->run->arena, sizeof *spec);
+    if (!children || !spec || !exchange->action.child.argv) {
+        deliver_failure(exchange, RB_NET_OTHER, children ? "no memory left for this run" : "no program can be started here");
+        return;
+    }
+    *spec = exchange->action.child;
+    struct rb_child_call call = {
+        .run = exchange->run, .spec = spec, .deadline_ns = exchange->step_deadline_ns, .done = on_child, .arg = exchange};
+    exchange->child = rb_children_call(children, &call);
+}
+
 /* Starts what the kind asked for; the event comes later or is pending when this returns. */
 static void begin(struct exchange *exchange)
 {
@@ -252,6 +302,8 @@ static void begin(struct exchange *exchange)
         begin_connect(exchange);
     } else if (action->type == RB_ACTION_RESOLVE) {
         begin_resolve(exchange);
+    } else if (action->type == RB_ACTION_CHILD) {
+        begin_child(exchange);
     } else if (!exchange->socket) {
         deliver_failure(exchange, RB_NET_CLOSED, "there is no connection");
     } else {

@@ -148,6 +148,14 @@ static bool has_secret(const struct rb_node *node)
     return false;
 }
 
+static bool starts_programs(const struct rb_check_spec *spec)
+{
+    const char *const *option = spec->kind->program_options;
+    while (option != NULL && *option != NULL && rb_node_get(spec->node, *option) == NULL)
+        option++;
+    return spec->kind->starts_programs || (option != NULL && *option != NULL);
+}
+
 /* Besides programs, what carries a secret waits too: an untrusted file could send it anywhere. */
 int rb_plan_apply_trust(struct rb_plan_builder *builder)
 {
@@ -165,7 +173,7 @@ int rb_plan_apply_trust(struct rb_plan_builder *builder)
     }
     for (size_t i = 0; i < plan->count; i++) {
         struct rb_check_spec *spec = &plan->checks[i];
-        spec->untrusted = spec->kind == NULL || spec->kind->starts_programs || has_secret(spec->node);
+        spec->untrusted = spec->kind == NULL || starts_programs(spec) || has_secret(spec->node);
         held += spec->untrusted;
     }
     if (held > 0)

@@ -26,6 +26,7 @@ struct rb_kind_schema {
     enum rb_phase default_phase;
     bool default_triage;       /* false for command and scans */
     bool starts_programs;      /* needs trust */
+    const char *const *program_options; /* options with which one of its checks starts a program, and so needs trust; NULL-terminated, or NULL */
     bool opens_network;        /* makes connections; shown by explain --discovery */
     bool presence_aware;       /* `presence` other than required makes sense */
     const char *default_every; /* NULL: the common default */
