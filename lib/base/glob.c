@@ -342,8 +342,34 @@ static void feed(struct machine *machine, const char *text, size_t len)
     }
 }
 
+/* The three forms that nearly every configuration uses, decided without the machine (whole trees are matched at each run): a literal path, "folder/" "**", and "**" "/" "*.ext".
+ * 1: matches, 0: does not, -1: another form, or one that might have a problem. */
+static int match_simple(const char *pattern, const char *path)
+{
+    static const char meta[] = "*?[]{}\\";
+    size_t len = strlen(pattern);
+    if (len == 0 || len >= 1024 || pattern[0] == '/' || strstr(pattern, "..") || strstr(pattern, "//") || strstr(pattern, "./"))
+        return -1;
+    size_t literal = strcspn(pattern, meta);
+    if (literal == len)
+        return pattern[len - 1] == '/' ? -1 : strcmp(pattern, path) == 0;
+    if (literal > 1 && pattern[literal - 1] == '/' && strcmp(pattern + literal, "**") == 0)
+        return strncmp(pattern, path, literal) == 0 && path[literal] != '\0';
+    const char *suffix = pattern + 4;
+    if (strncmp(pattern, "**/*", 4) != 0 || strpbrk(suffix, meta) || strchr(suffix, '/'))
+        return -1;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t name_len = strlen(name), suffix_len = strlen(suffix);
+    if (name_len == 0)
+        return -1;
+    return name_len >= suffix_len && strcmp(name + name_len - suffix_len, suffix) == 0;
+}
+
 bool rb_glob_match(const char *pattern, const char *path)
 {
+    int simple = match_simple(pattern, path);
+    if (simple >= 0)
+        return simple == 1;
     struct machine machine; /* 90 kB, of which a usual pattern touches 2; never cleared as a whole */
     compile(&machine.program, pattern);
     if (machine.program.problem)
