@@ -114,8 +114,14 @@ int repo_status(git_repository *repo, struct rb_buf *out, struct rb_error *err)
     options.show = GIT_STATUS_SHOW_INDEX_AND_WORKDIR;
     options.flags = GIT_STATUS_OPT_INCLUDE_UNTRACKED | GIT_STATUS_OPT_RECURSE_UNTRACKED_DIRS | GIT_STATUS_OPT_SORT_CASE_SENSITIVELY;
     git_status_list *list = NULL;
-    if (git_status_list_new(&list, repo, &options) < 0)
-        return repo_fail(err, "cannot compare the work tree");
+    int made = git_status_list_new(&list, repo, &options);
+    if (made < 0) { /* libgit2 gives up on folders nested deeper than a path may be */
+        options.flags = GIT_STATUS_OPT_SORT_CASE_SENSITIVELY;
+        made = git_status_list_new(&list, repo, &options);
+        rb_buf_adds(out, "# untracked files are left out: not all folders could be read\n");
+    }
+    if (made < 0) /* libgit2's own message names places of this machine */
+        return rb_error_set(err, RB_ESYS, "the work tree cannot be compared; see: runbookd check");
     struct line *lines = NULL;
     size_t count = 0;
     int rc = collect(repo, list, &lines, &count, err);
