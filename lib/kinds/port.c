@@ -171,6 +171,8 @@ static void owner_facts(const struct port_memory *memory, struct rb_outcome *out
     rb_outcome_fact(out, RB_FACT_OWNER, "%s", memory->name);
     if (memory->cwd[0])
         rb_outcome_fact(out, RB_FACT_CWD, "%s", memory->cwd);
+    if (memory->command[0])
+        rb_outcome_fact(out, RB_FACT_COMMAND, "%s", memory->command);
 }
 
 /* What the graph joins with the checks of a stack, also after the container ended. */

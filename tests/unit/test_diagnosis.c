@@ -165,23 +165,30 @@ END_TEST
 
 START_TEST(what_changed_just_before_is_cited_with_its_lead)
 {
+    struct rb_plan *plan = fixture_plan(1);
+    plan->daemon.root = "/r";
     struct ward ward;
-    fixture_start(&ward.f, fixture_plan(1));
+    fixture_start(&ward.f, plan);
     fixture_run(&ward.f, 0, RB_RESULT_OK);
     rb_journal_append(ward.f.journal, &(struct rb_journal_event){.kind = RB_EVENT_KIND_HEAD, .text = "too old"});
     rb_fake_clock_advance(&ward.f.clock, 700 * SECOND);
-    rb_journal_append(ward.f.journal, &(struct rb_journal_event){.kind = RB_EVENT_KIND_HEAD, .text = "HEAD moved to abc"});
+    rb_journal_append(
+        ward.f.journal,
+        &(struct rb_journal_event){.kind = RB_EVENT_KIND_HEAD, .from = "1111111111", .to = "2222222222", .text = "HEAD moved to 22222222"});
+    rb_journal_append(ward.f.journal, &(struct rb_journal_event){.kind = RB_EVENT_KIND_CONTAINER, .from = "stranger", .text = "not ours"});
     rb_journal_append(ward.f.journal, &(struct rb_journal_event){.kind = RB_EVENT_KIND_NOTE, .text = "coffee"});
     rb_fake_clock_advance(&ward.f.clock, 20 * SECOND);
-    fixture_run(&ward.f, 0, RB_RESULT_FAIL);
-    rb_journal_append(ward.f.journal, &(struct rb_journal_event){.kind = RB_EVENT_KIND_RELOAD, .text = "too late"});
+    run_with_fact(&ward.f, 0, RB_RESULT_FAIL, "bad", RB_FACT_FILE, "app.toml");
+    rb_fake_clock_advance(&ward.f.clock, SECOND);
+    rb_journal_append(ward.f.journal, &(struct rb_journal_event){.kind = RB_EVENT_KIND_HEAD, .text = "too late"});
     rb_fake_clock_advance(&ward.f.clock, SECOND);
     ward_diagnose(&ward);
     const struct rb_cause *cause = &ward.diagnosis.causes[0];
-    ck_assert_uint_eq(cause->changed_before_count, 2);
-    ck_assert_str_eq(cause->changed_before[1].what, "HEAD moved to abc");
-    ck_assert_int_eq(cause->changed_before[1].lead_ns, 21 * SECOND);
-    ck_assert_int_eq(cause->changed_before[0].lead_ns, 0);
+    ck_assert_uint_eq(cause->changed_before_count, 1);
+    ck_assert_str_eq(cause->changed_before[0].what, "HEAD moved to 22222222");
+    ck_assert_int_eq(cause->changed_before[0].lead_ns, 20 * SECOND);
+    ck_assert_uint_eq(ward.diagnosis.rollback_count, 2);
+    ck_assert_str_eq(ward.diagnosis.rollback[1], "git -C /r revert --no-edit 11111111..22222222");
     ward_close(&ward);
 }
 END_TEST
@@ -214,9 +221,9 @@ struct probe_row {
 };
 static const struct probe_row probe_rows[] = {
     {"status", "localhost:3000", "3000", true},   {"status", "127.0.0.1:3000", "0.0.0.0:3000", true},
-    {"status", "localhost:3000", "3001", false},  {"status", "elsewhere.example:3000", "3000", false},
-    {"refused", "localhost:3000", "3000", false}, {"status", "localhost", "3000", false},
-    {"timeout", "[::1]:3000", "[::]:3000", true},
+    {"timeout", "localhost:3000", "3001", false}, {"timeout", "elsewhere.example:3000", "3000", false},
+    {"refused", "localhost:3000", "3000", false}, {"timeout", "localhost", "3000", false},
+    {"timeout", "[::1]:3000", "[::]:3000", true}, {"timeout", "host.docker.internal:3000", "3000", true},
 };
 
 START_TEST(a_failing_probe_whose_listener_runs_is_undetermined)

@@ -1,0 +1,77 @@
+/* Probes that fail although something answers: a riddle, not a cause.
+ *
+ * SPEC 11: a failing probe whose listener still runs, and whose dependencies and files did not change, is undetermined. That it runs is seen by another check (a port or compose check in the graph
+ * that is well), or by the answer itself: a wrong status cannot come from nobody. A Prometheus that calls a target down while that target's own page answers here is the same riddle. */
+#include <string.h>
+
+#include "internal.h"
+#include "runbook/check/facts.h"
+
+bool rb_never_connected(const char *reason)
+{
+    static const char *const reasons[] = {"refused",   "unreachable", "connect_timeout", "dns",     "dns_timeout",
+                                          "no_socket", "permission",  "absent",          "present", NULL};
+    return rb_reason_in(reason, reasons);
+}
+
+/* Only somebody who runs can answer like this. */
+static bool is_answer(const char *reason)
+{
+    static const char *const reasons[] = {"status", "header", "body", "json", "metrics", "expect", NULL};
+    return rb_reason_in(reason, reasons);
+}
+
+/* What a probe itself has found out for good; no listener's log would tell more. */
+static bool speaks_for_itself(const char *reason)
+{
+    static const char *const reasons[] = {"job_missing",      "job_unexpected", "no_targets", "rule_error", "label_missing",
+                                          "redirect_blocked", "network",        "untrusted",  NULL};
+    return rb_never_connected(reason) || strncmp(reason, "tls_", 4) == 0 || rb_reason_in(reason, reasons);
+}
+
+static bool sees_a_listener(const struct diagnosis *d, const struct rb_edge *edge)
+{
+    const struct rb_record *record = record_of(d, edge->to);
+    if (edge->idle && edge->kind == RB_EDGE_SCRAPE)
+        return false;
+    if (d->graph.nodes[edge->to].state != RB_STATE_OK)
+        return edge->idle && edge->kind == RB_EDGE_PORT; /* the part of it that is asked here is well */
+    return rb_fact_of(record, RB_FACT_LISTEN) || rb_fact_of(record, RB_FACT_PUBLISH) || edge->kind == RB_EDGE_SCRAPE;
+}
+
+static size_t listener_behind(const struct diagnosis *d, size_t index, bool scrapes)
+{
+    for (size_t e = d->graph.first_edge[index]; e < d->graph.first_edge[index + 1]; e++) {
+        const struct rb_edge *edge = &d->graph.edges.items[e];
+        bool fits = scrapes ? edge->kind == RB_EDGE_SCRAPE : edge->kind == RB_EDGE_PORT || edge->kind == RB_EDGE_DECLARED;
+        if (fits && sees_a_listener(d, edge))
+            return edge->to;
+    }
+    return GRAPH_NONE;
+}
+
+static void look_at(struct diagnosis *d, size_t index)
+{
+    struct node *node = &d->graph.nodes[index];
+    const struct rb_record *record = record_of(d, index);
+    const struct rb_kind_schema *schema = record->spec->kind;
+    bool probe = schema && rb_kind_of(schema)->exec == RB_EXEC_EXCHANGE && rb_fact_of(record, RB_FACT_TARGET) &&
+                 !rb_check_is(d->view, index, "docker");
+    d->listener[index] = GRAPH_NONE;
+    if (node->state != RB_STATE_FAIL || !probe || speaks_for_itself(record->reason))
+        return;
+    bool scrapes = strcmp(record->reason, "target_down") == 0 || strcmp(record->reason, "not_scraped") == 0;
+    d->listener[index] = listener_behind(d, index, scrapes);
+    node->held_open = d->listener[index] != GRAPH_NONE || is_answer(record->reason) || strcmp(record->reason, "alert_firing") == 0;
+    struct rb_change changes[CHANGES_MAX];
+    if (node->held_open && rb_find_changes(d, index, d->listener[index], changes) > 0)
+        node->held_open = false;
+}
+
+bool rb_hold_open_probes(struct diagnosis *d)
+{
+    d->listener = rb_arena_array(d->arena, d->graph.count + 1, sizeof *d->listener);
+    for (size_t i = 0; d->listener && i < d->graph.count; i++)
+        look_at(d, i);
+    return d->listener != NULL;
+}
