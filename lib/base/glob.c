@@ -347,22 +347,22 @@ static void feed(struct machine *machine, const char *text, size_t len)
 static int match_simple(const char *pattern, const char *path)
 {
     static const char meta[] = "*?[]{}\\";
-    size_t len = strlen(pattern);
-    if (len == 0 || len >= 1024 || pattern[0] == '/' || strstr(pattern, "..") || strstr(pattern, "//") || strstr(pattern, "./"))
+    if (strncmp(pattern, "**/*", 4) == 0) {
+        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+        size_t name_len = strlen(name), suffix_len = strcspn(pattern + 4, "*?[]{}\\/");
+        if (pattern[4 + suffix_len] != '\0' || suffix_len > 256 || name_len == 0)
+            return -1;
+        return name_len >= suffix_len && memcmp(name + name_len - suffix_len, pattern + 4, suffix_len) == 0;
+    }
+    size_t len = strlen(pattern), literal = strcspn(pattern, meta);
+    if (strcmp(pattern, "**") == 0)
+        return path[0] != '\0';
+    if ((literal != len && strcmp(pattern + literal, "**") != 0) || literal < 2 || len >= 1024 || pattern[0] == '/' ||
+        strstr(pattern, "..") || strstr(pattern, "//") || strstr(pattern, "./"))
         return -1;
-    size_t literal = strcspn(pattern, meta);
     if (literal == len)
         return pattern[len - 1] == '/' ? -1 : strcmp(pattern, path) == 0;
-    if (literal > 1 && pattern[literal - 1] == '/' && strcmp(pattern + literal, "**") == 0)
-        return strncmp(pattern, path, literal) == 0 && path[literal] != '\0';
-    const char *suffix = pattern + 4;
-    if (strncmp(pattern, "**/*", 4) != 0 || strpbrk(suffix, meta) || strchr(suffix, '/'))
-        return -1;
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    size_t name_len = strlen(name), suffix_len = strlen(suffix);
-    if (name_len == 0)
-        return -1;
-    return name_len >= suffix_len && strcmp(name + name_len - suffix_len, suffix) == 0;
+    return pattern[literal - 1] != '/' ? -1 : strncmp(pattern, path, literal) == 0 && path[literal] != '\0';
 }
 
 bool rb_glob_match(const char *pattern, const char *path)

@@ -155,7 +155,7 @@ int rb_drift_compare(const struct rb_drift_comparison *comparison, struct rb_are
         comparison->out_use[i] = (struct rb_drift_ignore_use){.expired = until != 0 && comparison->now_wall_ns >= until};
     }
     for (struct place place; next_place(&merge, &place);)
-        if (!is_ignored(comparison, place.key))
+        if (!is_ignored(comparison, place.key) && (!place.fact || place.fact->value))
             judge(&merge, &place);
     out->baseline_wall_ns = comparison->baseline->wall_ns;
     out->facts = comparison->facts->count;

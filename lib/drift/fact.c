@@ -90,6 +90,13 @@ struct rb_drift_fact *rb_drift_facts_add_text(struct rb_drift_facts *facts, cons
     return rb_drift_facts_add(facts, key, rb_buf_str(&value));
 }
 
+void rb_drift_facts_add_unknown(struct rb_drift_facts *facts, const char *key)
+{
+    struct rb_drift_fact *fact = rb_drift_facts_add(facts, key, "");
+    if (fact)
+        fact->value = NULL;
+}
+
 struct rb_drift_fact *rb_drift_facts_add_number(struct rb_drift_facts *facts, const char *key, double number)
 {
     RB_BUF_AUTO value;

@@ -39,8 +39,9 @@ const struct files_seen *files_cache_seen(const struct files_cache *cache, const
 
 struct files_run { /* the source's state: lives in the run's arena */
     const struct rb_drift_collect *collect;
-    struct rb_git *git; /* NULL outside a repository */
+    struct rb_git *git; /* opened by files_view */
     struct rb_git_view *view;
+    bool outside_git, view_tried;
     struct rb_below below;
     bool below_open;
     int64_t index_mtime_ns;
@@ -52,6 +53,8 @@ struct files_run { /* the source's state: lives in the run's arena */
     struct rb_strings untracked; /* sorted: paths that git does not know */
 };
 
+/* The repository, opened when it is needed first: not when nothing changed. NULL outside of one. */
+struct rb_git_view *files_view(struct files_run *run);
 /* The value of one file as it is now; NULL when it is not there. `entry` as listed. */
 const char *files_observe(struct files_run *run, const struct rb_file_entry *entry);
 /* At most `max` bytes of a file of the tree; false when it is no readable regular file of that size. */

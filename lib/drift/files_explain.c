@@ -57,26 +57,26 @@ static bool same_link(const char *value, const struct rb_git_entry *entry)
     return rb_git_hash_plain(value + 9, len, id, NULL) == 0 && memcmp(id, entry->id, RB_GIT_ID) == 0;
 }
 
-static bool was_in_git(const struct files_run *run, const char *old_value)
+static bool was_in_git(struct files_run *run, const char *old_value)
 {
     unsigned char id[RB_GIT_ID];
     unsigned mode;
-    return !files_value_blob(old_value, id, &mode) || rb_git_view_has(run->view, id);
+    return !files_value_blob(old_value, id, &mode) || rb_git_view_has(files_view(run), id);
 }
 
-static enum rb_drift_class class_of(const struct files_run *run, const struct rb_drift_item *item)
+static enum rb_drift_class class_of(struct files_run *run, const struct rb_drift_item *item)
 {
-    if (!run->view)
+    if (!files_view(run))
         return RB_DRIFT_CLASS_UNTRACKED;
-    struct rb_git_entry head = rb_git_view_head(run->view, item->key);
+    struct rb_git_entry head = rb_git_view_head(files_view(run), item->key);
     if (item->new_value ? is_untracked(run, item->key) && !head.found : !head.found && !was_in_git(run, item->old_value))
         return RB_DRIFT_CLASS_UNTRACKED;
     if (!same_as_entry(item->new_value, &head) && !same_link(item->new_value, &head))
         return RB_DRIFT_CLASS_WORKTREE;
-    struct rb_git_entry upstream = rb_git_view_upstream(run->view, item->key);
+    struct rb_git_entry upstream = rb_git_view_upstream(files_view(run), item->key);
     bool same = upstream.found == head.found && upstream.mode == head.mode && memcmp(upstream.id, head.id, RB_GIT_ID) == 0;
     /* Where nothing is left, an upstream without the file says nothing when there is no upstream. */
-    return same && (head.found || rb_git_view_has_upstream(run->view)) ? RB_DRIFT_CLASS_UPSTREAM : RB_DRIFT_CLASS_COMMITTED;
+    return same && (head.found || rb_git_view_has_upstream(files_view(run))) ? RB_DRIFT_CLASS_UPSTREAM : RB_DRIFT_CLASS_COMMITTED;
 }
 
 /* ---- time ---- */
@@ -98,7 +98,7 @@ static void first_seen(struct files_run *run, struct rb_drift_item *item)
 {
     int64_t now = run->collect->now_wall_ns, previous = run->collect->previous_wall_ns;
     bool in_git = item->item_class == RB_DRIFT_CLASS_COMMITTED || item->item_class == RB_DRIFT_CLASS_UPSTREAM;
-    int64_t told = in_git ? rb_git_view_change_time(run->view, item->key) : 0;
+    int64_t told = in_git ? rb_git_view_change_time(files_view(run), item->key) : 0;
     int64_t own = own_time(run, item);
     if (previous > 0) {
         bool own_fits = own > previous && own <= now;
@@ -154,7 +154,7 @@ static bool old_content(struct files_run *run, const struct rb_drift_item *item,
     unsigned mode;
     if (!files_value_blob(item->old_value, id, &mode))
         return false;
-    if (run->view && rb_git_view_read(run->view, id, DIFF_MAX_TEXT, out, NULL) == 0)
+    if (files_view(run) && rb_git_view_read(files_view(run), id, DIFF_MAX_TEXT, out, NULL) == 0)
         return true;
     rb_buf_reset(out);
     rb_buf_adds(out, kept);
@@ -181,7 +181,7 @@ const char *files_kept_text(struct files_run *run, const char *path, const char 
 {
     unsigned char id[RB_GIT_ID];
     unsigned mode;
-    if (!files_value_blob(value, id, &mode) || (run->view && rb_git_view_has(run->view, id)))
+    if (!files_value_blob(value, id, &mode) || (files_view(run) && rb_git_view_has(files_view(run), id)))
         return NULL;
     RB_BUF_AUTO text;
     RB_BUF_AUTO masked;

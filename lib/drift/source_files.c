@@ -18,19 +18,20 @@ static enum rb_drift_collected failed(const struct rb_drift_collect *collect, co
 
 static int open_tree(struct files_run *run, struct rb_error *err)
 {
-    const struct rb_check_ctx *ctx = run->collect->ctx;
-    int rc = rb_git_open(ctx->root, &run->git, err);
-    if (rc == 0 && !rb_git_workdir(run->git)) {
-        rb_git_close(run->git);
-        run->git = NULL;
-    }
-    if (rc < 0 && rc != RB_ENOTFOUND)
-        return rc;
-    rc = run->git ? rb_git_view_new(run->git, ctx->root, &run->view, err) : 0;
-    if (rc == 0)
-        rc = rb_below_init(&run->below, ctx->root, err);
+    int rc = rb_below_init(&run->below, run->collect->ctx->root, err);
     run->below_open = rc == 0;
     return rc;
+}
+
+struct rb_git_view *files_view(struct files_run *run)
+{
+    const char *root = run->collect->ctx->root;
+    if (run->outside_git || run->view_tried)
+        return run->view;
+    run->view_tried = true;
+    if (rb_git_open(root, &run->git, NULL) == 0 && rb_git_workdir(run->git) && rb_git_view_new(run->git, root, &run->view, NULL) < 0)
+        run->view = NULL;
+    return run->view;
 }
 
 static void close_tree(struct files_run *run)
@@ -56,6 +57,7 @@ static int list(struct files_run *run, struct rb_file_entry **out, size_t *out_c
                                       .untracked = options->untracked && !options->ignored,
                                       .cancelled = collect->ctx->cancelled,
                                       .submodules = true,
+                                      .out_outside_git = &run->outside_git,
                                       .out_index_mtime_ns = &run->index_mtime_ns,
                                       .out_unreachable = &unreachable};
     int rc = rb_files_list(&request, collect->ctx->arena, out, out_count, err);

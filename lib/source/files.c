@@ -165,6 +165,15 @@ static int compare_entries(const void *left, const void *right)
     return strcmp(((const struct rb_file_entry *)left)->path, ((const struct rb_file_entry *)right)->path);
 }
 
+/* The index comes sorted: without untracked files nothing is left to do. */
+static bool is_sorted(const struct list *list)
+{
+    for (size_t i = 1; i < list->count; i++)
+        if (strcmp(list->items[i - 1].path, list->items[i].path) > 0)
+            return false;
+    return true;
+}
+
 int rb_files_list(const struct rb_file_request *request, struct rb_arena *arena, struct rb_file_entry **out, size_t *out_count,
                   struct rb_error *err)
 {
@@ -187,7 +196,7 @@ int rb_files_list(const struct rb_file_request *request, struct rb_arena *arena,
     else
         code = rb_error_set(err, code, "%s", open_err.message);
     rb_git_close(git);
-    if (code == 0 && list.count > 1)
+    if (code == 0 && !is_sorted(&list))
         qsort(list.items, list.count, sizeof(*list.items), compare_entries);
     struct rb_file_entry *entries = code == 0 ? rb_arena_array(arena, list.count ? list.count : 1, sizeof(*entries)) : NULL;
     if (code == 0 && !entries)

@@ -20,7 +20,7 @@ struct rb_git_view {
     git_odb *odb;
     struct rb_arena *arena;
     const char *prefix;
-    bool trusts_mode;
+    bool trusts_mode, trees_loaded;
 };
 
 static git_tree *tree_of(git_repository *repo, const char *revision)
@@ -65,8 +65,6 @@ int rb_git_view_new(struct rb_git *git, const char *root, struct rb_git_view **o
         rb_git_view_free(view);
         return rc;
     }
-    view->head = tree_of(git->repo, "HEAD^{tree}");
-    view->upstream = upstream_tree(view);
     view->trusts_mode = file_mode_counts(git->repo);
     *out = view;
     return 0;
@@ -81,11 +79,6 @@ void rb_git_view_free(struct rb_git_view *view)
     git_odb_free(view->odb);
     rb_arena_free(view->arena);
     free(view);
-}
-
-bool rb_git_view_has_upstream(const struct rb_git_view *view)
-{
-    return view->upstream != NULL;
 }
 
 bool rb_git_view_trusts_mode(const struct rb_git_view *view)
@@ -112,15 +105,34 @@ static struct rb_git_entry entry_in(const git_tree *tree, const char *path)
     return out;
 }
 
+/* Only what differs asks for the trees. A view has one user at a time. */
+static void load_trees(const struct rb_git_view *borrowed)
+{
+    struct rb_git_view *view = (struct rb_git_view *)(uintptr_t)borrowed;
+    if (view->trees_loaded)
+        return;
+    view->trees_loaded = true;
+    view->head = tree_of(view->git->repo, "HEAD^{tree}");
+    view->upstream = upstream_tree(view);
+}
+
+bool rb_git_view_has_upstream(const struct rb_git_view *view)
+{
+    load_trees(view);
+    return view->upstream != NULL;
+}
+
 struct rb_git_entry rb_git_view_head(const struct rb_git_view *view, const char *path)
 {
     char full[PATH_MAX];
+    load_trees(view);
     return full_path(view, path, full) ? entry_in(view->head, full) : (struct rb_git_entry){0};
 }
 
 struct rb_git_entry rb_git_view_upstream(const struct rb_git_view *view, const char *path)
 {
     char full[PATH_MAX];
+    load_trees(view);
     return full_path(view, path, full) ? entry_in(view->upstream, full) : (struct rb_git_entry){0};
 }
 
@@ -159,6 +171,7 @@ int64_t rb_git_view_change_time(const struct rb_git_view *view, const char *path
     git_revwalk *walk = NULL;
     git_oid id;
     int64_t time_ns = 0;
+    load_trees(view);
     if (!full_path(view, path, full) || !view->head || git_revwalk_new(&walk, view->git->repo) < 0)
         return 0;
     struct rb_git_entry now = entry_in(view->head, full);
