@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "runbook/base/units.h"
+#include "runbook/check/facts.h"
 #include "store_private.h"
 
 #define EVIDENCE_MAX (RB_OUTCOME_MAX_EVIDENCE + 1)
@@ -76,6 +77,7 @@ struct run {
     unsigned needed;
     bool overslept;
     const char *evidence[EVIDENCE_MAX];
+    struct rb_fact facts[RB_OUTCOME_MAX_FACTS];
     char streak_text[RB_OUTCOME_MAX_TEXT + 64];
 };
 
@@ -99,6 +101,43 @@ static void count_run(struct run *run, struct rb_record *content, int64_t starte
     content->running = false;
 }
 
+static bool is_kept_after_the_end(const struct rb_fact *fact)
+{
+    static const char *const keys[] = {RB_FACT_CONTAINER, RB_FACT_SERVICE, RB_FACT_PUBLISH, RB_FACT_MOUNT, RB_FACT_SCRAPES};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (strcmp(fact->key, keys[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_told(const struct rb_fact *facts, size_t count, const struct rb_fact *fact)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(facts[i].key, fact->key) == 0 && strcmp(facts[i].value, fact->value) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What has gone, or cannot be asked, tells no facts any more; the diagnosis still has to know what it was made of. So a bad run keeps the last good structure. */
+static void take_facts(struct run *run, struct rb_record *content)
+{
+    const struct rb_outcome *outcome = run->outcome;
+    const struct rb_fact *before = content->facts;
+    size_t before_count = content->fact_count, count = 0;
+    bool bad_run = run->verdict.result == RB_RESULT_FAIL || run->verdict.result == RB_RESULT_UNKNOWN;
+    for (size_t i = 0; i < outcome->fact_count && count < RB_OUTCOME_MAX_FACTS; i++)
+        run->facts[count++] = outcome->facts[i];
+    size_t told = count;
+    for (size_t i = 0; bad_run && i < before_count && count < RB_OUTCOME_MAX_FACTS; i++) {
+        if (is_kept_after_the_end(&before[i]) && !is_told(run->facts, told, &before[i]))
+            run->facts[count++] = before[i];
+    }
+    content->facts = run->facts;
+    content->fact_count = count;
+}
+
 static void take_outcome(struct run *run, struct rb_record *content)
 {
     const struct rb_outcome *outcome = run->outcome;
@@ -116,8 +155,7 @@ static void take_outcome(struct run *run, struct rb_record *content)
     content->last_words_count = outcome->last_words_count;
     content->values = outcome->values;
     content->value_count = outcome->value_count;
-    content->facts = outcome->facts;
-    content->fact_count = outcome->fact_count;
+    take_facts(run, content);
     content->drift = outcome->drift;
 }
 

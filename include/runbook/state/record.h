@@ -41,7 +41,7 @@ struct rb_record {
     size_t last_words_count;
     struct rb_value *values;
     size_t value_count;
-    struct rb_fact *facts;
+    struct rb_fact *facts; /* of the last run; after a bad one also the containers, ports, mounts and targets that were known before */
     size_t fact_count;
     const struct rb_drift_report *drift; /* of kind drift, when its last run compared; else NULL */
     int64_t since_wall_ns;               /* when the state began; survives a restart; 0: never ran */
