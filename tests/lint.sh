@@ -14,7 +14,8 @@ layout() { printf '%s\n' $files | xargs clang-format --dry-run -Werror; }
 tidy() { printf '%s\n' $sources | xargs -P "$jobs" -n 8 clang-tidy -p build-lint --quiet --warnings-as-errors='*'; }
 check() {
   cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr --std=c11 -j "$jobs" \
-    --library=posix,jansson --suppress=missingIncludeSystem -Iinclude -Idaemon -D_GNU_SOURCE -DRB_VERSION='"0"' lib daemon
+    --suppress=missingIncludeSystem -Iinclude -Idaemon -D_GNU_SOURCE -DRB_VERSION='"0"' \
+    -D'json_array_foreach(a,i,v)=for(i=0;(v=json_array_get(a,i));i++)' -D'json_object_foreach(o,k,v)=for(;(v=json_object_get(o,k));)' lib daemon
 }
 step style python3 tests/style.py
 step clang-format layout
