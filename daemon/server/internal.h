@@ -10,14 +10,15 @@
 #include "runbook/base/http_guard.h"
 #include "server.h"
 
-#define RB_LISTENERS_MAX    16u
-#define RB_BODY_MAX         ((size_t)64 * 1024) /* of a request */
-#define RB_TARGET_MAX       ((size_t)4096)
-#define RB_CONNECTIONS_MAX  512u
-#define RB_REQUEST_DEADLINE (10 * RB_NS_PER_S)
-#define RB_IDLE_DEADLINE    (65 * RB_NS_PER_S) /* kept alive between two requests: longer than the usual scrape interval */
-#define RB_SEND_DEADLINE    (30 * RB_NS_PER_S)
-#define RB_SHED_MIN_AGE     (250 * RB_NS_PER_MS)
+#define RB_LISTENERS_MAX     16u
+#define RB_BODY_MAX          ((size_t)64 * 1024) /* of a request */
+#define RB_TARGET_MAX        ((size_t)4096)
+#define RB_CONNECTION_MEMORY ((size_t)16 * 1024) /* request line and headers; beyond it 414 or 431 */
+#define RB_CONNECTIONS_MAX   512u
+#define RB_REQUEST_DEADLINE  (10 * RB_NS_PER_S)
+#define RB_IDLE_DEADLINE     (65 * RB_NS_PER_S) /* kept alive between two requests: longer than the usual scrape interval */
+#define RB_SEND_DEADLINE     (30 * RB_NS_PER_S)
+#define RB_SHED_MIN_AGE      (250 * RB_NS_PER_MS)
 
 /* ---- listen.c */
 struct rb_listen_socket {

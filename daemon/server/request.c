@@ -8,6 +8,15 @@
 
 #include "internal.h"
 
+static size_t parameters_in(const char *target)
+{
+    const char *at = strchr(target, '?');
+    size_t count = at != NULL;
+    for (at = at ? at + 1 : NULL; at && (at = strchr(at, '&')); at++)
+        count++;
+    return count;
+}
+
 /* First line complete. Runs before the headers are read. */
 void *rb_request_begin(void *cls, const char *uri, struct MHD_Connection *connection)
 {
@@ -25,6 +34,10 @@ void *rb_request_begin(void *cls, const char *uri, struct MHD_Connection *connec
         return NULL;
     }
     memcpy(request->raw, uri, request->raw_len + 1);
+    /* libmicrohttpd 0.9.75 hangs when the parameters outgrow the connection's memory: it never sees what the guard will refuse. The text is its own
+     * buffer, which it parses next. */
+    if (parameters_in(uri) > RB_GUARD_PARAMETERS_MAX)
+        *(char *)((uintptr_t)strchr(uri, '?') + 1) = '\0';
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     request->slot = info ? info->socket_context : NULL;
     rb_slot_phase(request->server, request->slot, RB_SLOT_READING);
@@ -47,10 +60,40 @@ void rb_request_end(void *cls, struct MHD_Connection *connection, void **con_cls
     free(request);
 }
 
+/* The walk over the fields. `end`: where the last text of libmicrohttpd's buffer that was looked at ended. */
+struct field_walk {
+    struct rb_request_head *head;
+    const char *end;
+};
+
+/* libmicrohttpd ends a value at its first NUL and tells no length. The bytes up to `next`, where the following text begins, are then more than a line's
+ * end. Without a common buffer (another version might copy) there is nothing to see. */
+static bool hides_bytes(const char *end, uintptr_t next)
+{
+    uintptr_t at = (uintptr_t)end;
+    if (!end || next < at || next - at > RB_CONNECTION_MEMORY)
+        return false;
+    for (size_t i = 0; i < next - at; i++) {
+        if (!memchr("\0\r\n \t", end[i], 5))
+            return true;
+    }
+    return false;
+}
+
+/* RFC 9110 5.6.2: a name is a token; "Transfer-Encoding :" is nobody's field and somebody's bypass. */
+static bool is_token(const char *text)
+{
+    static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    return *text && text[strspn(text, token)] == '\0';
+}
+
 static enum MHD_Result see_header(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
 {
     (void)kind;
-    struct rb_request_head *head = cls;
+    struct field_walk *walk = cls;
+    struct rb_request_head *head = walk->head;
+    head->bad_field = head->bad_field || !is_token(key) || hides_bytes(walk->end, (uintptr_t)key);
+    walk->end = value ? value + strlen(value) : NULL;
     if (strcasecmp(key, "Host") == 0 && head->host_count++ == 0)
         head->host = value ? value : "";
     else if (strcasecmp(key, "Content-Length") == 0 && head->content_length_count++ == 0)
@@ -107,6 +150,16 @@ static enum MHD_Result refuse(struct rb_request *request, int status, const char
     return rb_answer_send(request, &answer);
 }
 
+static void see_fields(const struct rb_request *request, const char *method, struct rb_request_head *head)
+{
+    struct field_walk walk = {.head = head, .end = head->version + strlen(head->version)};
+    (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, see_header, &walk);
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    uintptr_t first = request->raw_at - strlen(method) - 1;
+    if (info && hides_bytes(walk.end, first + info->header_size))
+        head->bad_field = true;
+}
+
 /* Headers complete: the whole order of defence. Queues the refusal, if any. */
 static enum MHD_Result judge(struct rb_request *request, const char *method, const char *version)
 {
@@ -121,7 +174,7 @@ static enum MHD_Result judge(struct rb_request *request, const char *method, con
         head.raw_target = padded;
         head.raw_target_len = wire;
     }
-    (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, see_header, &head);
+    see_fields(request, method, &head);
     head.has_body = head.transfer_encoding_count || (head.content_length && strcmp(head.content_length, "0") != 0);
     struct rb_guard_policy policy = policy_of(request);
     struct rb_guard_verdict verdict = rb_guard_head(&policy, &head);

@@ -16,8 +16,7 @@
 
 #include "runbook/platform/platform.h"
 
-#define CONNECTION_MEMORY ((size_t)16 * 1024) /* request line and headers; beyond it 414 or 431 */
-#define STOP_WAIT_MS      1500
+#define STOP_WAIT_MS 1500
 
 static int start_mhd(struct rb_server *server, bool use_poll, struct rb_error *err)
 {
@@ -26,7 +25,7 @@ static int start_mhd(struct rb_server *server, bool use_poll, struct rb_error *e
     server->mhd = MHD_start_daemon(flags, 0, NULL, NULL, rb_request_handle, server, MHD_OPTION_URI_LOG_CALLBACK, rb_request_begin, server,
                                    MHD_OPTION_NOTIFY_COMPLETED, rb_request_end, server, MHD_OPTION_NOTIFY_CONNECTION, rb_slot_notify,
                                    server, MHD_OPTION_CONNECTION_LIMIT, (unsigned)server->connections_max + 16,
-                                   MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, 90u,
+                                   MHD_OPTION_CONNECTION_MEMORY_LIMIT, RB_CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, 90u,
                                    MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     return server->mhd
                ? 0

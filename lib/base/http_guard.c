@@ -87,10 +87,14 @@ static bool path_is_sound(const char *path, size_t len)
     return true;
 }
 
-/* A query may hold encoded slashes (values are paths), but no broken escape and no encoded NUL. */
+/* A query may hold encoded slashes (values are paths), but no broken escape, no encoded NUL and no flood of parameters. */
 static bool query_is_sound(const char *query, size_t len)
 {
+    size_t parameters = len > 0;
     for (size_t i = 0; i < len; i++) {
+        parameters += query[i] == '&';
+        if (parameters > RB_GUARD_PARAMETERS_MAX)
+            return false;
         if (query[i] != '%')
             continue;
         if (i + 2 >= len || hex_value(query[i + 1]) < 0 || hex_value(query[i + 2]) < 0)
@@ -122,7 +126,7 @@ static struct rb_guard_verdict check_target(const struct rb_guard_policy *policy
     if (path_len >= 2 && target[1] == '/')
         return refuse(400, "bad-path", "The path must not start with two slashes.");
     if (!query_is_sound(target + path_len, len - path_len))
-        return refuse(400, "bad-query", "The query holds a broken escape or an encoded NUL.");
+        return refuse(400, "bad-query", "The query holds a broken escape, an encoded NUL or more than 32 parameters.");
     return PASS;
 }
 
@@ -217,6 +221,8 @@ struct rb_guard_verdict rb_guard_head(const struct rb_guard_policy *policy, cons
     if (!head->method || *head->method == '\0')
         return refuse(400, "bad-method", "The request has no method.");
     struct rb_guard_verdict verdict = check_target(policy, head);
+    if (verdict.status == 0 && head->bad_field)
+        verdict = refuse(400, "bad-field", "A header field holds a NUL, or its name a byte that no name may have.");
     if (verdict.status == 0)
         verdict = check_host(policy, head);
     if (verdict.status == 0)

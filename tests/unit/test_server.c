@@ -51,6 +51,59 @@ START_TEST(test_nul_in_target)
 }
 END_TEST
 
+START_TEST(test_hidden_bytes_in_fields)
+{
+    static const struct {
+        const char *fields;
+        size_t len;
+        int status;
+    } rows[] = {
+#define ROW(text, status) {text, sizeof text - 1, status}
+        ROW("Host: localhost\r\nX: a\r\nConnection: close\r\n", 200),
+        ROW("Host: localhost\r\nX:\r\nY: a \t\r\nConnection:close\r\n", 200),
+        ROW("Connection: close\nHost: localhost\n", 200),
+        ROW("Host: localhost\0evil\r\nConnection: close\r\n", 400),
+        ROW("Connection: close\r\nHost: localhost\0evil\r\n", 400),
+        ROW("Connection: close\r\nHost: localhost\0\0\0\0evil\r\n", 400),
+        ROW("Connection: close\r\nHost: localhost\r\nX: \0a\r\n", 400),
+        ROW("Host: localhost\r\nConnection: close\r\nTransfer-Encoding : chunked\r\n", 400),
+        ROW("Host: localhost\r\nConnection: close\r\nX(Y): 1\r\n", 400),
+#undef ROW
+    };
+    begin(NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char raw[256] = "GET /metrics HTTP/1.1\r\n";
+        size_t len = strlen(raw);
+        memcpy(raw + len, rows[i].fields, rows[i].len);
+        memcpy(raw + len + rows[i].len, "\r\n", 2);
+        char *answer = client_send(client_connect(&f), raw, len + rows[i].len + 2);
+        ck_assert_msg(status_of(answer) == rows[i].status, "row %zu: wanted %d: %.200s", i, rows[i].status, answer);
+        free(answer);
+    }
+    server_fixture_end(&f);
+}
+END_TEST
+
+/* libmicrohttpd would leave such a request without an answer until its deadline. */
+START_TEST(test_flood_of_parameters)
+{
+    static const char head[] = " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    begin(NULL);
+    for (size_t count = 32; count <= 1000; count = count * 2 - 31) {
+        RB_BUF_AUTO raw;
+        rb_buf_init(&raw, 8192);
+        rb_buf_addf(&raw, "GET /status?a=1");
+        for (size_t i = 1; i < count; i++)
+            rb_buf_addf(&raw, "&a=1");
+        rb_buf_add(&raw, head, sizeof head - 1);
+        char *answer = client_send(client_connect(&f), rb_buf_str(&raw), raw.len);
+        ck_assert_msg(status_of(answer) == (count == 32 ? 200 : 400), "%zu parameters: %.100s", count, answer);
+        free(answer);
+    }
+    server_fixture_end(&f);
+}
+END_TEST
+
 START_TEST(test_metrics_formats)
 {
     begin(NULL);
@@ -288,6 +341,8 @@ int main(void)
 {
     const TTest *const tests[] = {test_routes,
                                   test_nul_in_target,
+                                  test_hidden_bytes_in_fields,
+                                  test_flood_of_parameters,
                                   test_metrics_formats,
                                   test_etag,
                                   test_stuck,

@@ -11,6 +11,8 @@
 
 #include "runbook/base/error.h"
 
+#define RB_GUARD_PARAMETERS_MAX 32u /* in a query; more are refused with 400 */
+
 /* What the guard is told of a request. Strings are borrowed; NULL where the header is absent. */
 struct rb_request_head {
     const char *raw_target; /* exactly as on the wire, still percent-encoded, with the query */
@@ -28,6 +30,7 @@ struct rb_request_head {
     const char *authorization;
     unsigned authorization_count;
     bool has_body;
+    bool bad_field; /* a field's name is no token, or a NUL hides the rest of its value */
 };
 
 struct rb_guard_policy {
