@@ -144,11 +144,16 @@ static void validate(void *options_out, const struct rb_node *node, struct rb_di
 {
     struct rb_drift_options *parsed = options_out;
     size_t given = 0;
-    for (int id = 0; id < RB_DRIFT_SOURCE_COUNT; id++)
-        if (rb_node_get(node, rb_drift_source_of((enum rb_drift_source_id)id)->name)) {
-            parsed->source = id;
-            given++;
-        }
+    for (int id = 0; id < RB_DRIFT_SOURCE_COUNT; id++) {
+        const struct rb_drift_source *source = rb_drift_source_of((enum rb_drift_source_id)id);
+        const struct rb_node *value = rb_node_get(node, source->name);
+        if (!value)
+            continue;
+        parsed->source = id;
+        given++;
+        if (source->validate)
+            source->validate(parsed->sources[id].bytes, value, diags);
+    }
     if (given != 1)
         (void)rb_diag_add(diags, node->mark, "a drift check has exactly one source, this one has %zu: %s", given,
                           given == 0 ? "name it, e.g. files: [\"config/**\"]" : "make one check of each");
@@ -179,10 +184,11 @@ static void add_evidence(const struct rb_drift_report *report, struct rb_outcome
             continue;
         char at[RB_TIME_TEXT];
         const char *item_class = rb_drift_class_name(item->item_class);
-        rb_outcome_evidence(out, "%s %s (%s%s%.4s)%s%s%s%s", rb_drift_change_name(item->change), item->key, item_class,
+        bool both = item->change == RB_DRIFT_CHANGED && item->item_class == RB_DRIFT_CLASS_NONE && item->old_text && item->new_text;
+        rb_outcome_evidence(out, "%s %s (%s%s%.4s)%s%s%s%s%s%s", rb_drift_change_name(item->change), item->key, item_class,
                             item_class[0] ? ", " : "", item->id, item->changed_wall_ns ? " at " : "",
                             item->changed_wall_ns ? rb_time_human(at, item->changed_wall_ns) : "", item->new_text ? ": " : "",
-                            item->new_text ? item->new_text : "");
+                            both ? item->old_text : "", both ? " → " : "", item->new_text ? item->new_text : "");
         told++;
     }
     size_t open = rb_drift_open(report);
@@ -262,6 +268,8 @@ static void propose(struct drift_run *run, const struct rb_check_ctx *ctx, struc
             run->damage, ctx->spec->name);
     else if (run->report.adopt && ctx->state_dir[0] != '\0')
         rb_outcome_say(out, "first baseline: %zu facts", run->facts.count);
+    else if (run->report.adopt)
+        rb_outcome_set(out, RB_RESULT_SKIP, "no_baseline", "%zu facts; there is no folder of state that could keep a baseline", run->facts.count);
     else
         rb_outcome_set(out, RB_RESULT_UNKNOWN, "no_baseline", "%zu facts, none accepted yet: runbookd drift accept %s --all --reason '…'",
                        run->facts.count, ctx->spec->name);
@@ -370,6 +378,8 @@ static void step(const struct rb_check_ctx *ctx, void *unused, const struct rb_e
     finish(state, ctx, collected, out);
 }
 
+static const char *const program_options[] = {"command", "tools", NULL};
+
 const struct rb_kind rb_kind_drift = {
     .schema = {.schema = {.name = "drift",
                           .doc = "What differs from the accepted baseline: files, packages, answers of programs and servers.",
@@ -379,6 +389,7 @@ const struct rb_kind rb_kind_drift = {
                .default_phase = RB_PHASE_DRIFT,
                .default_triage = true,
                .default_every = "60s",
+               .program_options = program_options,
                .example = "{name: config-drift, kind: drift, files: [\"config/**\", \"*.toml\"], exclude: [\"config/local/**\"]}"},
     .values = values,
     .reasons = reasons,

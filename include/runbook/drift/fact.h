@@ -13,7 +13,7 @@ enum { RB_DRIFT_MAX_FACTS = 200000, RB_DRIFT_KEY_MAX = 4096, RB_DRIFT_VALUE_MAX 
 
 struct rb_drift_fact {
     const char *key;         /* at most RB_DRIFT_KEY_MAX bytes */
-    const char *value;       /* canonical JSON: sorted keys, no blanks; at most RB_DRIFT_VALUE_MAX bytes */
+    const char *value;       /* canonical JSON: sorted keys, no blanks; at most RB_DRIFT_VALUE_MAX bytes. NULL: could not be observed this time, so it is no drift */
     int64_t changed_wall_ns; /* when it became so, where the source knows; else 0 */
     const char *time_note;   /* see struct rb_drift_item; or NULL */
     const char *kept_text;   /* masked content for later diffs, or NULL */
@@ -32,6 +32,8 @@ struct rb_drift_fact *rb_drift_facts_add(struct rb_drift_facts *facts, const cha
 /* `text` as a JSON string. A key that names a secret (rb_redact_key_is_secret) stores the digest in place of the value. */
 struct rb_drift_fact *rb_drift_facts_add_text(struct rb_drift_facts *facts, const char *key, const char *text);
 struct rb_drift_fact *rb_drift_facts_add_number(struct rb_drift_facts *facts, const char *key, double number);
+/* A fact that could not be observed this time: whatever was accepted stays as it is. Never while `proposing`. */
+void rb_drift_facts_add_unknown(struct rb_drift_facts *facts, const char *key);
 /* One scalar or a whole subtree of a document below `key` ("a.b", list items as [0], or [name] where every item is a table with a `name` of its own). Secrets as above. */
 void rb_drift_facts_add_node(struct rb_drift_facts *facts, const char *key, const struct rb_doc_node *node);
 /* Sorts by key; of two equal keys one stays: the one with the lesser value. 0, RB_ELIMIT or RB_ENOMEM. */

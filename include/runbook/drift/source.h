@@ -30,6 +30,8 @@ struct rb_drift_collect {
 struct rb_drift_source {
     const char *name;
     size_t state_size;
+    /* Cross-field rules of its options (also what it requires: its table is read even when the check has another source); `node` is the option's value. NULL: none. */
+    void (*validate)(const void *options, const struct rb_node *node, struct rb_diags *diags);
     enum rb_drift_collected (*collect)(const struct rb_drift_collect *collect); /* worker; NULL: begins with step() */
     enum rb_drift_collected (*step)(const struct rb_drift_collect *collect, const struct rb_event *event,
                                     struct rb_action *next); /* loop; NULL */
