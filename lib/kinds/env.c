@@ -214,8 +214,13 @@ static const char *below_folder(const struct rb_check_ctx *ctx)
     return folder ? folder : ctx->root;
 }
 
+struct places {
+    const char *folder;
+    const char *const *mounts; /* not to be looked at */
+};
+
 /* Negative: the pattern reached its limits. */
-static int is_of_interest(const struct env_options *o, const struct rb_process *process, const char *folder, const char *command)
+static int is_of_interest(const struct env_options *o, const struct rb_process *process, const struct places *places, const char *command)
 {
     if (o->argv) {
         enum rb_match match = rb_match_regex(o->argv, command, strlen(command), NULL);
@@ -224,23 +229,40 @@ static int is_of_interest(const struct env_options *o, const struct rb_process *
         if (!o->below)
             return 1;
     }
-    return rb_process_lies_in(process, command, folder);
+    return rb_process_lies_in(process, command, places->folder) || rb_process_leads_to(process, places->folder, places->mounts);
 }
 
-static void tell_process(const struct rb_process *process, const char *command, struct rb_outcome *out)
+/* The command line without what it sets denied variables to (`env PT_CONFIRM=…`, `docker run -e PT_CONFIRM=…`). */
+static void print_command(const struct rb_env_guard *guard, const struct rb_process *process, struct rb_buf *out)
 {
-    RB_BUF_AUTO masked, shown;
+    for (size_t i = 0; process->argv[i]; i++) {
+        const char *argument = process->argv[i], *equals = strchr(argument, '=');
+        size_t len = equals ? (size_t)(equals - argument) : 0;
+        RB_BUF_AUTO name;
+        rb_buf_init(&name, 256);
+        rb_buf_add(&name, argument, len);
+        bool denied = len > 0 && !name.failed && rb_env_denies(guard, rb_buf_str(&name), NULL);
+        rb_buf_adds(out, i > 0 ? " " : "");
+        rb_buf_add(out, argument, denied ? len + 1 : strlen(argument));
+        rb_buf_adds(out, denied ? RB_REDACTED : "");
+    }
+}
+
+static void tell_process(const struct rb_env_guard *guard, const struct rb_process *process, struct rb_outcome *out)
+{
+    RB_BUF_AUTO command, masked, shown;
+    rb_buf_init(&command, 1 << 20);
     rb_buf_init(&masked, 1 << 20);
     rb_buf_init(&shown, 4096);
-    (void)rb_redact(&masked, command, strlen(command));
+    print_command(guard, process, &command);
+    (void)rb_redact(&masked, rb_buf_str(&command), command.len);
     rb_text_clip(&shown, rb_buf_str(&masked), SHOWN_COLUMNS);
     rb_outcome_evidence(out, "pid %ld runs: %s", (long)process->pid, rb_buf_str(&shown));
     rb_outcome_fact(out, RB_FACT_PID, "%ld", (long)process->pid);
     rb_outcome_hint(out, "ps -o pid,ppid,user,lstart,args -p %ld", (long)process->pid);
 }
 
-static void check_process(const struct rb_check_ctx *ctx, struct env_run *run, const struct rb_process *process, const char *command,
-                          struct rb_outcome *out)
+static void check_process(const struct rb_check_ctx *ctx, struct env_run *run, const struct rb_process *process, struct rb_outcome *out)
 {
     RB_ARENA_AUTO *arena = rb_arena_new(ENVIRON_ARENA);
     const struct rb_env_guard guard = guard_of(ctx->options);
@@ -264,7 +286,7 @@ static void check_process(const struct rb_check_ctx *ctx, struct env_run *run, c
     const char *where = rb_arena_printf(arena, "%s (pid %ld), as of its start at %s", process->name, (long)process->pid,
                                         rb_time_human(started, process->start_wall_ns));
     if (rb_env_judge(&guard, &variables, where ? where : "a process", &run->tally, out) > 0)
-        tell_process(process, command, out);
+        tell_process(&guard, process, out);
 }
 
 static void check_processes(const struct rb_check_ctx *ctx, struct env_run *run, struct rb_outcome *out)
@@ -274,13 +296,15 @@ static void check_processes(const struct rb_check_ctx *ctx, struct env_run *run,
     struct rb_process *processes = NULL;
     size_t count = 0;
     struct rb_error err = {0};
+    struct places places = {.folder = below_folder(ctx)};
     int code = arena ? ctx->platform->processes(arena, &processes, &count, &err) : rb_error_set(&err, RB_ENOMEM, "out of memory");
+    if (code == 0)
+        code = ctx->platform->remote_mounts(arena, &places.mounts, &err);
     if (code < 0) {
         const char *reason = code == RB_EUNSUPPORTED ? "unsupported" : code == RB_EPERM ? "not_permitted" : "unreadable";
         rb_outcome_raise(out, RB_RESULT_UNKNOWN, reason, "the processes cannot be listed: %s", err.message);
         return;
     }
-    const char *folder = below_folder(ctx);
     for (size_t i = 0; i < count; i++) {
         const struct rb_process *process = &processes[i];
         /* Our own and our helpers' environment is that of `self`. */
@@ -289,12 +313,12 @@ static void check_processes(const struct rb_check_ctx *ctx, struct env_run *run,
         RB_BUF_AUTO command;
         rb_buf_init(&command, 1 << 20);
         rb_process_command(process, &command);
-        int wanted = is_of_interest(o, process, folder, rb_buf_str(&command));
+        int wanted = is_of_interest(o, process, &places, rb_buf_str(&command));
         if (wanted < 0)
             rb_outcome_raise(out, RB_RESULT_UNKNOWN, "resource_limit", "processes.argv reached the limits of matching at pid %ld",
                              (long)process->pid);
         else if (wanted > 0)
-            check_process(ctx, run, process, rb_buf_str(&command), out);
+            check_process(ctx, run, process, out);
     }
     if (rb_arena_failed(arena))
         rb_outcome_raise(out, RB_RESULT_UNKNOWN, "resource_limit", "too many processes to look at");

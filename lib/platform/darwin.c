@@ -99,6 +99,27 @@ static int os_info(struct rb_arena *arena, struct rb_os_info *out, struct rb_err
     return RB_OK;
 }
 
+static int remote_mounts(struct rb_arena *arena, const char *const **out, struct rb_error *err)
+{
+    int count = getfsstat(NULL, 0, MNT_NOWAIT); /* NOWAIT: what the kernel knows already, no server is asked */
+    size_t room = count > 0 ? (size_t)count : 0;
+    struct statfs *mounts = rb_arena_array(arena, room + 1, sizeof *mounts);
+    const char **points = rb_arena_array(arena, room + 1, sizeof *points);
+    if (!mounts || !points)
+        return rb_platform_arena_fail(err, "mounts");
+    count = getfsstat(mounts, (int)(room * sizeof *mounts), MNT_NOWAIT);
+    if (count < 0)
+        return rb_platform_fail(err, errno, "cannot list the mounts");
+    size_t used = 0;
+    for (int i = 0; i < count; i++) {
+        if (rb_platform_fs_is_remote(mounts[i].f_fstypename) || strcmp(mounts[i].f_fstypename, "autofs") == 0)
+            points[used++] = mounts[i].f_mntonname;
+    }
+    points[used] = NULL;
+    *out = points;
+    return RB_OK;
+}
+
 static int disk_info(struct rb_arena *arena, const char *path, struct rb_disk_info *out, struct rb_error *err)
 {
     struct statfs fs;
@@ -299,6 +320,7 @@ const struct rb_platform *rb_platform_host(void)
         .clock = &clock,
         .os_info = os_info,
         .disk_info = disk_info,
+        .remote_mounts = remote_mounts,
         .memory_info = memory_info,
         .load_info = load_info,
         .self_info = self_info,

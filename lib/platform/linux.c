@@ -276,6 +276,7 @@ const struct rb_platform *rb_platform_host(void)
         .clock = &clock,
         .os_info = os_info,
         .disk_info = rb_linux_disk_info,
+        .remote_mounts = rb_linux_remote_mounts,
         .memory_info = memory_info,
         .load_info = load_info,
         .self_info = rb_linux_self_info,

@@ -81,6 +81,34 @@ static int find_mount(struct rb_arena *arena, const char *path, struct rb_disk_i
     return RB_OK;
 }
 
+static bool may_hang(const char *fs_type)
+{
+    return rb_platform_fs_is_remote(fs_type) || strcmp(fs_type, "autofs") == 0 || strncmp(fs_type, "fuse.", 5) == 0;
+}
+
+int rb_linux_remote_mounts(struct rb_arena *arena, const char *const **out, struct rb_error *err)
+{
+    RB_BUF_AUTO text = {.max = MOUNTINFO_MAX};
+    int code = rb_linux_read_at(AT_FDCWD, "/proc/self/mountinfo", text.max, &text, err);
+    if (code != RB_OK)
+        return code;
+    size_t lines = 1, count = 0;
+    for (size_t i = 0; i < text.len; i++)
+        lines += text.data[i] == '\n';
+    const char **points = rb_arena_array(arena, lines + 1, sizeof *points);
+    char *rest = text.data, *line;
+    while (points && (line = strsep(&rest, "\n")) != NULL) {
+        char *point = NULL, *type = NULL;
+        if (parse_line(line, &point, &type) && may_hang(type))
+            points[count++] = rb_arena_strdup(arena, point);
+    }
+    if (rb_arena_failed(arena))
+        return rb_platform_arena_fail(err, "mounts");
+    points[count] = NULL;
+    *out = points;
+    return RB_OK;
+}
+
 int rb_linux_disk_info(struct rb_arena *arena, const char *path, struct rb_disk_info *out, struct rb_error *err)
 {
     struct statvfs vfs;

@@ -27,6 +27,7 @@ int rb_linux_listeners(struct rb_arena *arena, uint16_t port, bool with_owner, s
                        struct rb_error *err);
 int rb_linux_processes(struct rb_arena *arena, struct rb_process **out, size_t *out_count, struct rb_error *err);
 int rb_linux_process_environ(struct rb_arena *arena, pid_t pid, const char *const **out, struct rb_error *err);
+int rb_linux_remote_mounts(struct rb_arena *arena, const char *const **out, struct rb_error *err);
 int rb_linux_disk_info(struct rb_arena *arena, const char *path, struct rb_disk_info *out, struct rb_error *err);
 int rb_linux_self_info(struct rb_self_info *out, struct rb_error *err);
 

@@ -14,6 +14,13 @@ static int os_info(struct rb_arena *arena RB_UNUSED, struct rb_os_info *out, str
     return RB_OK;
 }
 
+static int remote_mounts(struct rb_arena *arena RB_UNUSED, const char *const **out, struct rb_error *err RB_UNUSED)
+{
+    static const char *const none[] = {NULL};
+    *out = none;
+    return RB_OK;
+}
+
 static int disk_info(struct rb_arena *arena RB_UNUSED, const char *path RB_UNUSED, struct rb_disk_info *out, struct rb_error *err RB_UNUSED)
 {
     *out = (struct rb_disk_info){
@@ -122,6 +129,7 @@ void rb_platform_null(struct rb_platform *out, const struct rb_clock *clock)
         .clock = clock,
         .os_info = os_info,
         .disk_info = disk_info,
+        .remote_mounts = remote_mounts,
         .memory_info = memory_info,
         .load_info = load_info,
         .self_info = self_info,

@@ -135,6 +135,21 @@ START_TEST(processes_of_the_tree)
 }
 END_TEST
 
+START_TEST(values_in_a_command_line)
+{
+    static const char *const argv_env[] = {"env", "PT_CONFIRM_CODE=xyzzy-4711", "A=b", "/srv/tree/run", NULL};
+    struct kind_run run;
+    machine_count = 0;
+    add_process(10, "env", argv_env, "/", env_armed);
+    setup(&run, "{processes: true, deny: [PT_ARMED, \"PT_CONFIRM*\"]}");
+    look(&run);
+    expect(&run, RB_RESULT_FAIL, "denied_set");
+    ck_assert(kind_run_has_evidence(&run, "pid 10 runs: env PT_CONFIRM_CODE=[redacted] A=b /srv/tree/run"));
+    assert_hidden(&run, "xyzzy");
+    kind_run_fini(&run);
+}
+END_TEST
+
 START_TEST(processes_by_command_line)
 {
     struct kind_run run;
@@ -455,5 +470,6 @@ START_TEST(wrong_options_are_told)
 }
 END_TEST
 
-RB_TEST_MAIN("kind_env", processes_of_the_tree, processes_by_command_line, what_cannot_be_read, required_variables, own_environment,
-             dotenv_files, only_harmless_values_are_shown, containers, containers_by_project_and_trouble, wrong_options_are_told)
+RB_TEST_MAIN("kind_env", processes_of_the_tree, values_in_a_command_line, processes_by_command_line, what_cannot_be_read,
+             required_variables, own_environment, dotenv_files, only_harmless_values_are_shown, containers,
+             containers_by_project_and_trouble, wrong_options_are_told)

@@ -78,6 +78,8 @@ struct rb_platform {
     int (*os_info)(struct rb_arena *arena, struct rb_os_info *out, struct rb_error *err);
     int (*disk_info)(struct rb_arena *arena, const char *path, struct rb_disk_info *out,
                      struct rb_error *err); /* may block: workers only */
+    /* Mount points of file systems whose server may not answer (network, automounter, FUSE), NULL-terminated; touches none of them. */
+    int (*remote_mounts)(struct rb_arena *arena, const char *const **out, struct rb_error *err);
     int (*memory_info)(struct rb_memory_info *out, struct rb_error *err);
     int (*load_info)(struct rb_load_info *out, struct rb_error *err);
     int (*self_info)(struct rb_self_info *out, struct rb_error *err);
