@@ -40,6 +40,7 @@ struct rb_slot {
     bool started;     /* libmicrohttpd has it: until then the descriptor is not ours to shut */
     bool doomed;
     const struct rb_listen_socket *listener;
+    struct rb_request *request; /* begun and not ended; libmicrohttpd's thread only */
 };
 struct rb_slot *rb_slot_add(struct rb_server *server, int fd, const struct rb_listen_socket *listener);
 void rb_slot_drop(struct rb_server *server, struct rb_slot *slot);
@@ -181,6 +182,8 @@ void *rb_request_begin(void *cls, const char *uri, struct MHD_Connection *connec
 enum MHD_Result rb_request_handle(void *cls, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
                                   const char *upload_data, size_t *upload_data_size, void **con_cls);
 void rb_request_end(void *cls, struct MHD_Connection *connection, void **con_cls, enum MHD_RequestTerminationCode code);
+/* libmicrohttpd ends no request that it refused itself, before the handler saw it: the slot gives those back when its connection closes. */
+void rb_request_abandon(struct rb_slot *slot);
 
 /* ---- server.c */
 struct rb_server {

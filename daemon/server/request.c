@@ -40,8 +40,27 @@ void *rb_request_begin(void *cls, const char *uri, struct MHD_Connection *connec
         *(char *)((uintptr_t)strchr(uri, '?') + 1) = '\0';
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     request->slot = info ? info->socket_context : NULL;
+    if (request->slot) {
+        rb_request_abandon(request->slot);
+        request->slot->request = request;
+    }
     rb_slot_phase(request->server, request->slot, RB_SLOT_READING);
     return request;
+}
+
+static void request_free(struct rb_request *request)
+{
+    if (!request)
+        return;
+    rb_buf_fini(&request->body);
+    free(request->raw);
+    free(request);
+}
+
+void rb_request_abandon(struct rb_slot *slot)
+{
+    request_free(slot->request);
+    slot->request = NULL;
 }
 
 void rb_request_end(void *cls, struct MHD_Connection *connection, void **con_cls, enum MHD_RequestTerminationCode code)
@@ -55,9 +74,9 @@ void rb_request_end(void *cls, struct MHD_Connection *connection, void **con_cls
     *con_cls = NULL;
     rb_wait_forget(request);
     rb_slot_phase(request->server, request->slot, RB_SLOT_IDLE);
-    rb_buf_fini(&request->body);
-    free(request->raw);
-    free(request);
+    if (request->slot)
+        request->slot->request = NULL;
+    request_free(request);
 }
 
 /* The walk over the fields. `end`: where the last text of libmicrohttpd's buffer that was looked at ended. */

@@ -83,6 +83,7 @@ void rb_slot_notify(void *cls, struct MHD_Connection *connection, void **socket_
         pthread_mutex_unlock(&server->lock);
         *socket_context = slot;
     } else if (*socket_context) {
+        rb_request_abandon(*socket_context);
         rb_slot_drop(server, *socket_context);
         *socket_context = NULL;
     }

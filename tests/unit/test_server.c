@@ -84,6 +84,29 @@ START_TEST(test_hidden_bytes_in_fields)
 }
 END_TEST
 
+/* Refused by libmicrohttpd itself: it never says that such a request ended, and nothing of it may stay (the sanitizer looks). */
+START_TEST(test_refused_before_the_guard)
+{
+    static const char *const rows[] = {"GET /metrics HTTP/1.1\r\n\r\n",
+                                       "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+                                       "GET /metrics HTTP/1.1\r\nHost: localhost\r\n folded\r\n\r\n"};
+    begin(NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char *answer = client_send(client_connect(&f), rows[i], strlen(rows[i]));
+        ASSERT_STATUS(answer, 400);
+        free(answer);
+    }
+    static const char half[] = "GET /metrics HTTP/1.1\r\nHost: local";
+    int fd = client_connect(&f);
+    ck_assert_int_eq((int)write(fd, half, sizeof half - 1), (int)sizeof half - 1);
+    close(fd);
+    char *answer = client_ask(&f, "GET /metrics", "");
+    ASSERT_STATUS(answer, 200);
+    free(answer);
+    server_fixture_end(&f);
+}
+END_TEST
+
 /* libmicrohttpd would leave such a request without an answer until its deadline. */
 START_TEST(test_flood_of_parameters)
 {
@@ -342,6 +365,7 @@ int main(void)
     const TTest *const tests[] = {test_routes,
                                   test_nul_in_target,
                                   test_hidden_bytes_in_fields,
+                                  test_refused_before_the_guard,
                                   test_flood_of_parameters,
                                   test_metrics_formats,
                                   test_etag,
