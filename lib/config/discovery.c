@@ -127,6 +127,18 @@ static void add_syntax_check(struct discovery *discovery)
     rb_buf_adds(discovery->out, "    files: [\"**/*.toml\", \"**/*.yml\", \"**/*.yaml\", \"**/*.json\"]\n");
 }
 
+static void add_drift_check(struct discovery *discovery)
+{
+    if (!discovery->tree.git || !discovery->tree.documents || !has_kind(discovery, "drift"))
+        return;
+    add_comment(discovery,
+                "What changes in the configuration, against what was there at the first run; accept with: runbookd drift accept.", NULL,
+                "");
+    begin_check(discovery, "config-drift", "drift");
+    rb_buf_adds(discovery->out,
+                "    files: [\"**/*.toml\", \"**/*.yml\", \"**/*.yaml\", \"**/*.json\", \"**/uv.lock\"]\n    baseline: auto\n");
+}
+
 static void add_tool_checks(struct discovery *discovery)
 {
     const struct rb_tree *tree = &discovery->tree;
@@ -265,6 +277,7 @@ int rb_discover(const struct rb_discovery_request *request, struct rb_buf *out, 
     add_host_checks(&discovery);
     add_git_check(&discovery);
     add_syntax_check(&discovery);
+    add_drift_check(&discovery);
     add_tool_checks(&discovery);
     add_service_checks(&discovery);
     add_docker_checks(&discovery);
