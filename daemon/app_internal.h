@@ -7,12 +7,14 @@
 #include "app.h"
 #include "command.h"
 #include "notify.h"
+#include "runbook/incident/incident.h"
 #include "runbook/state/store.h"
 #include "runner.h"
 #include "server/server.h"
 
 #define RB_PATH_MAX         4096
 #define RB_NOTES_REMEMBERED 64
+#define RB_INCIDENTS_RETIRED 16
 
 struct rb_app {
     struct rb_app_options options;
@@ -91,6 +93,18 @@ struct rb_app {
         ev_timer end;     /* when the next acceptance is over */
         int64_t next_end_wall_ns; /* 0: none is known */
     } drift;
+
+    struct { /* incidents.c */
+        struct rb_incidents all;
+        bool busy;                  /* a write is on its way */
+        struct rb_command *waiting; /* answered when what they changed is on disk */
+        struct rb_incident_keep *keeps;
+        char retired[RB_INCIDENTS_RETIRED][RB_INCIDENT_ID_SIZE]; /* folders to be removed */
+        size_t retired_count;
+        uint64_t version, journal_seen;
+        int64_t written_ns;
+        bool failing;
+    } incidents;
 
     struct { /* repo_watch.c */
         bool busy;

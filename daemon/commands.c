@@ -4,6 +4,7 @@
 
 #include "app_internal.h"
 #include "drift.h"
+#include "incidents.h"
 #include "runbook/base/log.h"
 
 void rb_app_finish_command(struct rb_app *app, struct rb_command *command, int status, const char *problem, const char *detail)
@@ -132,6 +133,12 @@ void rb_app_command(struct rb_command *command, void *arg)
         break;
     case RB_COMMAND_ROUND:
         rb_app_round(app, command);
+        break;
+    case RB_COMMAND_INCIDENT:
+        rb_app_incident(app, command);
+        break;
+    case RB_COMMAND_SILENCE:
+        rb_app_silence(app, command);
         break;
     case RB_COMMAND_DRIFT_ACCEPT:
         rb_app_drift_accept(app, command);

@@ -3,6 +3,7 @@
 
 #include "app_internal.h"
 #include "drift.h"
+#include "incidents.h"
 #include "runbook/base/digest.h"
 #include "runbook/base/log.h"
 #include "runbook/check/notes.h"
@@ -101,6 +102,7 @@ int rb_app_parts_new(struct rb_app *app, bool automatic, struct rb_error *err)
     if ((rc = rb_store_set_plan(app->store, app->plan, err)) < 0)
         return rc;
     rb_app_persist_load(app);
+    rb_app_incidents_load(app, automatic);
     const struct rb_runner_ops ops = {.started = on_started,
                                       .completed = on_completed,
                                       .memory = on_memory,
@@ -121,6 +123,7 @@ void rb_app_parts_free(struct rb_app *app)
     rb_app_drift_stop(app);
     rb_app_publish_stop(app);
     rb_runner_free(app->runner);
+    rb_app_incidents_free(app);
     rb_store_free(app->store);
     rb_journal_free(app->journal);
     rb_plan_unref(app->plan);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "app_internal.h"
+#include "incidents.h"
 #include "runbook/base/log.h"
 #include "runbook/base/units.h"
 
@@ -51,6 +52,8 @@ static struct rb_self_stats self_stats(const struct rb_app *app)
         .journal_events = rb_journal_count(app->journal),
         .journal_dropped = rb_journal_dropped(app->journal),
         .journal_errors = app->persist.errors,
+        .incidents_open = rb_incidents_open_count(&app->incidents.all),
+        .incidents_total = app->incidents.all.total,
         .triage_duration_s = app->rounds.last_duration_s,
         .process = app->publish.process,
     };
@@ -73,7 +76,11 @@ struct rb_snapshot *rb_app_publish_now(struct rb_app *app)
     rb_store_tick(app->store);
     if (!app->publish.ready)
         app->publish.ready = rb_store_all_ran(app->store);
+    struct rb_incident_brief briefs[RB_SNAPSHOT_INCIDENTS];
     const struct rb_snapshot_extra extra = {
+        .incidents = briefs,
+        .incident_count = rb_app_incidents_brief(app, briefs),
+        .incidents_version = app->incidents.version,
         .start_wall_ns = app->start_wall_ns,
         .start_elapsed_ns = app->start_elapsed_ns,
         .ready = app->publish.ready,
@@ -162,6 +169,7 @@ static void heartbeat_cb(struct ev_loop *loop, ev_timer *timer, int revents)
     app->publish.awake_ns = awake_ns;
     app->publish.expected_ns = now_ns + (int64_t)(HEARTBEAT_S * (double)RB_NS_PER_S);
     read_process(app, now_ns);
+    rb_app_incidents_tick(app);
     rb_app_publish_now(app);
     rb_notify_send(&app->notify, "WATCHDOG=1");
 }

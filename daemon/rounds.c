@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "app_internal.h"
+#include "incidents.h"
 
 #define ROUND_SPACING_NS RB_NS_PER_S
 
@@ -14,10 +15,18 @@ static double seconds(int64_t ns)
     return (double)ns / (double)RB_NS_PER_S;
 }
 
+static void finish_round(struct rb_app *app, struct rb_command *command)
+{
+    if (command->opens_incident)
+        rb_app_incident_open(app, command);
+    else
+        rb_app_finish_command(app, command, 200, "", "");
+}
+
 static void answer_round(struct rb_app *app, struct rb_command *command)
 {
     command->duration_s = seconds(rb_elapsed_ns(app->clock) - app->rounds.started_ns);
-    rb_app_finish_command(app, command, 200, "", "");
+    finish_round(app, command);
 }
 
 static void end_round(struct rb_app *app)
@@ -101,7 +110,7 @@ void rb_app_round(struct rb_app *app, struct rb_command *command)
     bool too_soon = app->rounds.last_ended_ns != 0 && now_ns - app->rounds.last_ended_ns < ROUND_SPACING_NS;
     if (!app->rounds.active && too_soon) {
         command->duration_s = app->rounds.last_duration_s;
-        rb_app_finish_command(app, command, 200, "", "");
+        finish_round(app, command);
         return;
     }
     if (!app->rounds.active)

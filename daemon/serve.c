@@ -12,6 +12,7 @@
 
 #include "app_internal.h"
 #include "daemon_file.h"
+#include "incidents.h"
 #include "runbook/base/log.h"
 
 #define BANNER_RESULTS_S 0.25
@@ -153,6 +154,7 @@ static void stop_all(struct rb_app *app)
     if (app->persist.timer.data != NULL) {
         rb_app_repo_stop(app);
         rb_journal_append(app->journal, &(struct rb_journal_event){.kind = RB_EVENT_KIND_STOP, .text = "runbookd stopped"});
+        rb_app_incidents_stop(app);
         rb_app_persist_stop(app);
         rb_daemon_file_remove(app);
     }

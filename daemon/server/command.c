@@ -36,6 +36,8 @@ void rb_command_unref(struct rb_command *command)
     rb_snapshot_unref(command->snapshot);
     rb_buf_fini(&command->detail);
     rb_buf_fini(&command->body);
+    if (command->payload)
+        command->payload_free(command->payload);
     free(command);
 }
 

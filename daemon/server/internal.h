@@ -128,6 +128,7 @@ struct rb_route {
     const char *types; /* media types of the answer, for the description */
     struct rb_guard_route guard;
     enum MHD_Result (*handle)(struct rb_request *request);
+    size_t max_body; /* bytes; 0: RB_BODY_MAX */
 };
 extern const struct rb_route rb_routes[];
 extern const size_t rb_route_count;
@@ -175,6 +176,16 @@ enum MHD_Result rb_handle_checks(struct rb_request *request);
 enum MHD_Result rb_handle_check(struct rb_request *request);
 enum MHD_Result rb_handle_run(struct rb_request *request);
 enum MHD_Result rb_handle_openapi(struct rb_request *request);
+/* incident_routes.c */
+enum MHD_Result rb_handle_triage_open(struct rb_request *request);
+enum MHD_Result rb_handle_incidents(struct rb_request *request);
+enum MHD_Result rb_handle_incident(struct rb_request *request);
+enum MHD_Result rb_handle_incident_note(struct rb_request *request);
+enum MHD_Result rb_handle_incident_close(struct rb_request *request);
+enum MHD_Result rb_handle_postmortem(struct rb_request *request);
+enum MHD_Result rb_handle_alerts(struct rb_request *request);
+enum MHD_Result rb_handle_silence(struct rb_request *request);
+enum MHD_Result rb_handle_silences(struct rb_request *request);
 enum MHD_Result rb_handle_drift(struct rb_request *request);
 enum MHD_Result rb_handle_drift_accept(struct rb_request *request);
 

@@ -212,6 +212,8 @@ static enum MHD_Result judge(struct rb_request *request, const char *method, con
     if (!request->route)
         return refuse(request, 405, "method-not-allowed", "This path does not take that method.", rb_buf_str(&allow));
     head.raw_target = request->raw;
+    if (request->route->max_body)
+        policy.max_body = request->body.max = request->route->max_body;
     verdict = rb_guard_route_check(&policy, &head, &request->route->guard);
     if (verdict.status)
         return refuse(request, verdict.status, verdict.type, verdict.detail, NULL);
@@ -239,7 +241,7 @@ enum MHD_Result rb_request_handle(void *cls, struct MHD_Connection *connection, 
         request->body_len += *upload_data_size;
         rb_buf_add(&request->body, upload_data, *upload_data_size);
         *upload_data_size = 0;
-        return request->body_len <= RB_BODY_MAX ? MHD_YES : MHD_NO;
+        return request->body_len <= request->body.max ? MHD_YES : MHD_NO;
     }
     return request->route->handle(request);
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "runbook/incident/webhook.h"
 
 #define READ \
     {        \
@@ -22,6 +23,19 @@ const struct rb_route rb_routes[] = {
     {"/status", "GET", "The state of every check.", "application/json text/plain", READ, rb_handle_status},
     {"/triage", "GET", "A ranked diagnosis; brings stale triage checks forward.", "text/plain application/json text/html", READ,
      rb_handle_triage},
+    {"/triage", "POST", "The same, and opens an incident that keeps the report.", "text/plain application/json", WRITE,
+     rb_handle_triage_open},
+    {"/api/v1/incidents", "GET", "All incidents, the newest first.", "application/json", READ, rb_handle_incidents},
+    {"/api/v1/incidents/{name}", "GET", "One incident with its events and its part of the timeline.", "application/json", READ,
+     rb_handle_incident},
+    {"/api/v1/incidents/{name}/notes", "POST", "Adds a note.", "application/json", WRITE, rb_handle_incident_note},
+    {"/api/v1/incidents/{name}/close", "POST", "Closes the incident.", "application/json", WRITE, rb_handle_incident_close},
+    {"/api/v1/incidents/{name}/postmortem", "GET", "A post-mortem in Markdown, filled from the timeline; lang=en or de.", "text/markdown",
+     READ, rb_handle_postmortem},
+    {"/api/v1/alerts", "POST", "Alertmanager's webhook, version 4: opens, updates and closes incidents.", "application/json", WRITE,
+     rb_handle_alerts, RB_WEBHOOK_BODY_MAX},
+    {"/api/v1/silences", "GET", "Checks that are silenced, and until when.", "application/json", READ, rb_handle_silences},
+    {"/api/v1/silences", "POST", "Silences a check for a while, or ends that.", "application/json", WRITE, rb_handle_silence},
     {"/-/healthy", "GET", "200 while the loop is alive, 503 when it is stuck.", "text/plain", OPEN, rb_handle_healthy},
     {"/-/ready", "GET", "200 once the configuration is loaded and every automatic check has run.", "text/plain", OPEN, rb_handle_ready},
     {"/-/reload", "POST", "Reads the configuration again.", "application/json", WRITE, rb_handle_reload},

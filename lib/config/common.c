@@ -183,6 +183,13 @@ static const struct rb_option daemon_options[] = {
      .flags = RB_OPT_NONEMPTY,
      .example = "live execution is forbidden",
      .doc = "What the safety checks together guard, in a few words."},
+    {.name = "postmortem_template",
+     .type = RB_OPT_STRING,
+     .offset = DAEMON(postmortem_template),
+     .flags = RB_OPT_NONEMPTY,
+     .example = "docs/templates/postmortem.md",
+     .doc = "Markdown file that post-mortems are made from, counted from root; it may use {{id}}, {{title}}, {{severity}}, {{facts}}, {{summary}}, "
+            "{{impact}}, {{evidence}}, {{timeline}}, {{safety}}, {{root_cause}}, {{remediation}}, {{verification}}, {{status}} and {{follow_up}}."},
     {.name = "workers",
      .type = RB_OPT_INT,
      .offset = DAEMON(workers),

@@ -72,7 +72,13 @@ void rb_incident_make_id(const struct rb_incident_opening *opening, bool (*taken
                          char out[RB_INCIDENT_ID_SIZE])
 {
     char tag[TAG_MAX + 1], when[RB_TIME_TEXT];
-    if (add_tag(tag, opening->tag) == 0 && add_tag(tag, opening->title) == 0)
+    RB_BUF_AUTO words;
+    RB_BUF_AUTO title;
+    rb_buf_init(&words, 1u << 16);
+    rb_buf_init(&title, 1u << 16);
+    rb_redact(&words, opening->tag ? opening->tag : "", opening->tag ? strnlen(opening->tag, TEXT_MAX) : 0);
+    rb_redact(&title, opening->title, strnlen(opening->title, TEXT_MAX));
+    if (add_tag(tag, rb_buf_str(&words)) == 0 && add_tag(tag, rb_buf_str(&title)) == 0)
         memcpy(tag, "TRIAGE", sizeof "TRIAGE");
     rb_time_rfc3339(when, opening->wall_ns);
     int len = snprintf(out, RB_INCIDENT_ID_SIZE, "INC-%.4s%.2s%.2s-%.2s%.2s-%s", when, when + 5, when + 8, when + 11, when + 14, tag);

@@ -215,6 +215,8 @@ SCALAR(reloads, m->snapshot->self.reloads)
 SCALAR(reload_failures, m->snapshot->self.reload_failures)
 SCALAR(checks, m->snapshot->count)
 SCALAR(ready, m->snapshot->ready && !m->view->stuck)
+SCALAR(incidents_open, m->snapshot->self.incidents_open)
+SCALAR(incidents_total, m->snapshot->self.incidents_total)
 SCALAR(triage_duration, m->snapshot->self.triage_duration_s)
 SCALAR(loop_lag, m->snapshot->self.loop_lag_s)
 SCALAR(start_late, m->snapshot->self.start_late_max_s)
@@ -317,6 +319,8 @@ const struct rb_family rb_metric_families[] = {
     {"runbookd_drift_baseline_timestamp_seconds", G, "seconds", "When the baseline was accepted; NaN without one.", "check",
      .samples = drift_baseline_samples},
     {"runbookd_safety_state", G, NULL, "1 for the state that the safety checks are in together.", "state", .samples = safety_samples},
+    {"runbookd_incidents_open", G, NULL, "Incidents that are open.", .scalar = incidents_open},
+    {"runbookd_incidents", C, NULL, "Incidents that were kept at the start or opened since.", .scalar = incidents_total},
     {"runbookd_triage_duration_seconds", G, "seconds", "Duration of the last round of runs for a triage; NaN before the first.",
      .scalar = triage_duration},
     {"runbookd_loop_lag_seconds", G, "seconds", "Largest lateness of the loop's heartbeat in the last 10 seconds.", .scalar = loop_lag},

@@ -167,6 +167,24 @@ static void add_self(struct rb_buf *out, const struct rb_view *view)
     rb_jw_close(out, '}');
 }
 
+static void add_incidents(struct rb_buf *out, const struct rb_snapshot *snapshot)
+{
+    rb_jw_key(out, "incidents");
+    rb_jw_open(out, '[');
+    for (size_t i = 0; i < snapshot->incident_count; i++) {
+        const struct rb_incident_brief *incident = &snapshot->incidents[i];
+        rb_jw_open(out, '{');
+        key_string(out, "id", incident->id);
+        key_string(out, "state", incident->open ? "open" : "closed");
+        key_string(out, "severity", incident->severity);
+        key_time(out, "opened", incident->opened_wall_ns);
+        key_time(out, "closed", incident->closed_wall_ns);
+        key_string(out, "title", incident->title);
+        rb_jw_close(out, '}');
+    }
+    rb_jw_close(out, ']');
+}
+
 static void add_repo(struct rb_buf *out, const struct rb_repo_facts *repo)
 {
     rb_jw_key(out, "repo");
@@ -201,7 +219,7 @@ int rb_render_status_json(const struct rb_view *view, struct rb_buf *out, struct
     rb_jw_close(out, ']');
     rb_jw_key(out, "drift");
     rb_render_drift_array(out, view, true);
-    key_strings(out, "incidents", NULL, 0);
+    add_incidents(out, snapshot);
     add_repo(out, &snapshot->repo);
     add_config(out, snapshot);
     add_self(out, view);

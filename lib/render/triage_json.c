@@ -124,7 +124,7 @@ int rb_render_triage_json(const struct rb_view *view, const struct rb_diagnosis 
     key_string(out, "branch", snapshot->repo.branch);
     key_string(out, "worktree", snapshot->repo.worktree);
     key_string(out, "verdict", rb_verdict_name(diagnosis->verdict));
-    key_string(out, "incident", NULL);
+    key_string(out, "incident", diagnosis->incident);
     rb_jw_key(out, "safety");
     rb_render_safety_object(out, view);
     rb_jw_key(out, "fresh");

@@ -349,6 +349,17 @@ static void add_todo(struct paper *p)
         command(p, d->rollback[i]);
 }
 
+static void add_record(struct paper *p)
+{
+    const char *id = p->t->diagnosis->incident;
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, SCRATCH);
+    if (id)
+        rb_buf_addf(&text, "%s %s",
+                    rb_message(p->t->language, p->t->diagnosis->incident_unstored ? RB_MSG_RECORD_UNSTORED : RB_MSG_RECORD_INCIDENT), id);
+    section(p, RB_MSG_RECORD, id ? rb_buf_str(&text) : rb_message(p->t->language, RB_MSG_RECORD_NOTHING));
+}
+
 static void add_end(struct paper *p)
 {
     add_undetermined(p);
@@ -359,7 +370,7 @@ static void add_end(struct paper *p)
     const char *runbook = rb_triage_runbook(p->t);
     if (runbook)
         section(p, RB_MSG_RUNBOOK, runbook);
-    section(p, RB_MSG_RECORD, rb_message(p->t->language, RB_MSG_RECORD_NOTHING));
+    add_record(p);
 }
 
 static void add_healthy_end(struct paper *p)
@@ -374,6 +385,8 @@ static void add_healthy_end(struct paper *p)
     rb_buf_reset(&text);
     rb_triage_last(p->t, &text);
     section(p, RB_MSG_LAST, rb_buf_str(&text));
+    if (d->incident)
+        add_record(p);
 }
 
 static void add_start(struct paper *p)

@@ -135,6 +135,20 @@ bool rb_store_all_ran(const struct rb_store *store)
     return true;
 }
 
+int rb_store_silence(struct rb_store *store, size_t index, int64_t until_wall_ns, struct rb_error *err)
+{
+    const struct rb_check_spec *spec = &store->plan->checks[index];
+    if (spec->phase == RB_PHASE_SAFETY)
+        return rb_error_set(err, RB_EPERM, "%s is a check of phase safety: it can never be silenced", spec->name);
+    struct rb_record *record = rb_store_writable(&store->entries[index]);
+    if (!record)
+        return rb_error_set(err, RB_ENOMEM, "out of memory");
+    record->silenced_until_wall_ns = until_wall_ns;
+    store->generation++;
+    store->dirty = true;
+    return 0;
+}
+
 bool rb_store_dirty(const struct rb_store *store)
 {
     return store->dirty;
@@ -201,6 +215,7 @@ static bool begin_entry(const struct rb_store *store, struct entry *entry, const
         content.since_wall_ns = rb_wall_ns(store->clock);
     if (counted) {
         content.runs = counted->record->runs;
+        content.silenced_until_wall_ns = spec->phase == RB_PHASE_SAFETY ? 0 : counted->record->silenced_until_wall_ns;
         content.failures = counted->record->failures;
         content.state_changes = counted->record->state_changes;
     }
@@ -449,6 +464,15 @@ static void copy_extra(struct rb_snapshot *snapshot, const struct rb_snapshot_ex
     snapshot->config = extra->config;
     snapshot->config.error = rb_arena_strdup(arena, extra->config.error);
     snapshot->self = extra->self;
+    struct rb_incident_brief *incidents = rb_arena_array(arena, extra->incident_count + 1, sizeof *incidents);
+    for (size_t i = 0; incidents && i < extra->incident_count; i++) {
+        incidents[i] = extra->incidents[i];
+        incidents[i].id = rb_arena_strdup(arena, extra->incidents[i].id);
+        incidents[i].title = rb_arena_strdup(arena, extra->incidents[i].title);
+        incidents[i].severity = rb_arena_strdup(arena, extra->incidents[i].severity);
+    }
+    snapshot->incidents = incidents;
+    snapshot->incident_count = incidents ? extra->incident_count : 0;
 }
 
 static uint64_t add_to_digest(uint64_t digest, const char *text)
@@ -462,6 +486,7 @@ static void follow_extra(struct rb_store *store, const struct rb_snapshot_extra 
     uint64_t digest = add_to_digest((uint64_t)extra->config.last_success_wall_ns, extra->config.error);
     digest = add_to_digest(digest + extra->config.last_reload_successful, extra->repo.branch);
     digest = add_to_digest(add_to_digest(digest, extra->repo.commit), extra->repo.worktree);
+    digest = add_to_digest(digest + extra->incidents_version, NULL);
     if (digest != store->config_digest || extra->ready != store->ready)
         store->generation++;
     store->config_digest = digest;

@@ -38,6 +38,8 @@ static void save_entry(const struct entry *entry, struct rb_buf *out)
                 ",\"last_run_ns\":%" PRId64 ",\"last_ok_ns\":%" PRId64 ",\"runs\":%" PRIu64 ",\"failures\":%" PRIu64
                 ",\"state_changes\":%" PRIu64,
                 record->last_run_wall_ns, record->last_ok_wall_ns, record->runs, record->failures, record->state_changes);
+    if (record->silenced_until_wall_ns > 0)
+        rb_buf_addf(out, ",\"silenced_until_ns\":%" PRId64, record->silenced_until_wall_ns);
     rb_buf_addf(out, ",\"result\":\"%s\",\"streak\":%u,\"streak_worse\":%s,\"flapping\":%s,\"seen_up\":%s,\"history\":\"",
                 record->has_result ? rb_result_name(record->result) : "", entry->streak, entry->streak_worse ? "true" : "false",
                 record->flapping ? "true" : "false", entry->seen_up ? "true" : "false");
@@ -73,7 +75,7 @@ struct saved {
     enum rb_state state;
     enum rb_result result;
     const char *reason;
-    int64_t since_ns, last_run_ns, last_ok_ns;
+    int64_t since_ns, last_run_ns, last_ok_ns, silenced_until_ns;
     uint64_t runs, failures, state_changes;
     unsigned streak;
     struct history history;
@@ -155,6 +157,8 @@ static bool parse_saved(const struct rb_store *store, json_t *item, struct saved
     out->streak_worse = worse;
     out->flapping = flapping;
     out->seen_up = seen_up;
+    json_int_t silenced = json_integer_value(json_object_get(item, "silenced_until_ns"));
+    out->silenced_until_ns = silenced > now_ns ? (int64_t)silenced : 0;
     return true;
 }
 
@@ -184,6 +188,7 @@ static bool restore(struct rb_store *store, const struct saved *saved)
     content.runs += saved->runs;
     content.failures += saved->failures;
     content.state_changes += saved->state_changes;
+    content.silenced_until_wall_ns = content.spec->phase == RB_PHASE_SAFETY ? 0 : saved->silenced_until_ns;
     if (saved->same_identity && content.state == RB_STATE_PENDING && !entry->completed_once) {
         restore_state(entry, &content, saved);
         (void)snprintf(message, sizeof message, "%s before the restart; not run since", rb_state_name(saved->state));

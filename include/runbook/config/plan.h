@@ -50,6 +50,7 @@ struct rb_daemon_options {
     const char *runbook;   /* relative to root, or NULL */
     int language;          /* enum rb_language of render/messages.h: 0 en, 1 de */
     const char *safety_title;
+    const char *postmortem_template; /* relative to root or absolute, or NULL */
     int64_t workers; /* size of the worker pool */
     int log_level;
 };

@@ -28,6 +28,8 @@ struct rb_self_stats {       /* about the daemon itself; a plain copy */
     uint64_t duration_bucket[RB_DURATION_BUCKETS + 1];
     double duration_sum_s; /* histogram of all runs; last bucket is +Inf */
     uint64_t reloads, reload_failures, sleeps, journal_events, journal_dropped, journal_errors;
+    size_t incidents_open;
+    uint64_t incidents_total; /* that are kept or were opened since the start */
     double triage_duration_s; /* of the last round; NaN: none yet */
     struct rb_self_info process;
 };
@@ -41,6 +43,13 @@ struct rb_config_status {
 struct rb_repo_facts {
     const char *branch, *commit, *subject, *worktree;
 }; /* worktree: "clean", "3 files uncommitted", NULL unknown */
+
+#define RB_SNAPSHOT_INCIDENTS 50u /* the open ones first, then the newest */
+struct rb_incident_brief { /* what /status tells of an incident */
+    const char *id, *title, *severity;
+    bool open;
+    int64_t opened_wall_ns, closed_wall_ns; /* closed: 0 while open */
+};
 
 struct rb_snapshot {
     unsigned refs; /* atomic builtins only */
@@ -61,6 +70,8 @@ struct rb_snapshot {
     size_t safety_evidence_count;
     struct rb_config_status config;
     struct rb_self_stats self;
+    const struct rb_incident_brief *incidents;
+    size_t incident_count;
     const struct rb_event_entry *const *timeline;
     size_t timeline_count; /* newest last, at most RB_TIMELINE_MAX */
 };

@@ -40,6 +40,9 @@ struct rb_snapshot_extra {
     struct rb_repo_facts repo;
     struct rb_config_status config;
     struct rb_self_stats self;
+    const struct rb_incident_brief *incidents;
+    size_t incident_count;
+    uint64_t incidents_version; /* another number when the list changed */
 };
 /* A new snapshot with one reference, or NULL when memory is out. Unchanged records are shared, not copied. */
 struct rb_snapshot *rb_store_snapshot(struct rb_store *store, const struct rb_snapshot_extra *extra);
@@ -49,6 +52,8 @@ int rb_store_save(struct rb_store *store, struct rb_buf *out, struct rb_error *e
 /* Restores by name; a check whose identity changed keeps only its counters. Damage: RB_ECORRUPT, the store is unchanged and the caller sets the file aside. A restored check shows
  * its old `since` and last_ok but is `pending` until its first run; when that run gives the same state, `since` stays and no state change is recorded. */
 int rb_store_load(struct rb_store *store, const char *text, size_t len, struct rb_error *err) RB_MUST_CHECK;
+/* Silences a check until `until_wall_ns` (0: no longer): it is marked, never changed. Kept in the checkpoint, by name. RB_EPERM for a check of phase safety. */
+int rb_store_silence(struct rb_store *store, size_t index, int64_t until_wall_ns, struct rb_error *err) RB_MUST_CHECK;
 bool rb_store_dirty(const struct rb_store *store); /* something worth a checkpoint changed since the last save */
 
 #endif
