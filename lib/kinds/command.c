@@ -13,6 +13,8 @@
 #include "runbook/check/kind.h"
 #include "runbook/check/perfdata.h"
 
+#include "command/ratchet.h"
+
 #define EVIDENCE_LINES   8
 #define SECRET_MIN_BYTES 4u
 #define ENV_MAX          128
@@ -25,6 +27,7 @@ struct command_options {
     struct rb_pairs exit;
     int64_t output_cap;
     int8_t perfdata;
+    struct rb_command_ratchet ratchet;
 };
 
 static const struct rb_option options[] = {
@@ -67,11 +70,33 @@ static const struct rb_option options[] = {
      .offset = offsetof(struct command_options, perfdata),
      .doc = "Whether text behind '|' is perfdata of a Nagios plugin; without it: when it reads like that.",
      .example = "true"},
+    {.name = "ratchet",
+     .type = RB_OPT_BOOL,
+     .offset = offsetof(struct command_options, ratchet.on),
+     .doc =
+         "When the exit code means warn or fail: lines of the output that people accepted stay quiet, and with no new one the check is ok.",
+     .fallback = "false"},
+    {.name = "accepted",
+     .type = RB_OPT_PATH,
+     .offset = offsetof(struct command_options, ratchet.accepted),
+     .doc = "File with accepted lines, relative to root: a fingerprint a line, as the check prints it, with any remark behind it. Turns "
+            "the ratchet on; with "
+            "ratchet alone it is .runbookd/NAME.accepted.",
+     .flags = RB_OPT_NONEMPTY,
+     .example = "ops/doctor.accepted"},
+    {.name = "findings",
+     .type = RB_OPT_REGEX,
+     .offset = offsetof(struct command_options, ratchet.findings),
+     .doc = "Which lines of standard output are findings; headings and totals are not. Turns the ratchet on. Default: every line.",
+     .flags = RB_OPT_NONEMPTY,
+     .example = "\"^[^ :]+:[0-9]+:\""},
     {NULL}};
 
 static const struct rb_reason_def reasons[] = {
     {"exit", "The program ended with an exit code that means this result; its first line of output tells why."},
     {"signaled", "A signal that was not ours ended the program: a crash, the memory killer, or somebody's hand."},
+    {"new_findings", "The program found what nobody accepted; the evidence has the lines and their fingerprints."},
+    {"accepted_unreadable", "The file with accepted lines cannot be understood."},
     {"not_found", "The program, or the interpreter in its first line, does not exist."},
     {"not_executable", "The program exists but may not be executed, or has no '#!' line."},
     {"not_started", "The system could not start the program; the message has its error."},
@@ -340,6 +365,20 @@ static void add_facts(const struct rb_check_ctx *ctx, const struct rb_child_resu
         rb_outcome_fact(out, RB_FACT_FILE, "%s", o->argv.items[0]);
 }
 
+/* Output that was cut may hide a new finding: then the exit code counts. */
+static void judge_findings(const struct rb_check_ctx *ctx, const struct rb_child_result *result, const struct rb_buf *text,
+                           struct rb_outcome *out)
+{
+    const struct command_options *o = ctx->options;
+    bool bad = result->end == RB_CHILD_EXITED && (out->result == RB_RESULT_WARN || out->result == RB_RESULT_FAIL);
+    if (!bad || !rb_command_ratchet_on(&o->ratchet))
+        return;
+    if (result->truncated)
+        rb_outcome_evidence(out, "the output was cut, so nothing counts as accepted: raise output_cap");
+    else
+        rb_command_ratchet_judge(ctx, &o->ratchet, text, out);
+}
+
 static void judge(const struct rb_check_ctx *ctx, const struct rb_child_result *result, struct rb_outcome *out)
 {
     RB_BUF_AUTO stdout_text;
@@ -351,6 +390,7 @@ static void judge(const struct rb_check_ctx *ctx, const struct rb_child_result *
         message = first_line(rb_buf_str(&stderr_text), stderr_text.len);
     judge_end(ctx, result, &message, out);
     add_facts(ctx, result, out);
+    judge_findings(ctx, result, &stdout_text, out);
     if (result->truncated)
         rb_outcome_evidence(out, "output beyond the cap of %lld bytes was left out",
                             (long long)((const struct command_options *)ctx->options)->output_cap);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "../support/run_fixture.h"
+#include "../support/scratch.h"
 
 extern const struct rb_kind rb_kind_command;
 
@@ -227,6 +228,83 @@ static void run_real(struct run_fixture *fixture, const char *yaml, int64_t time
     rb_children_free(children);
 }
 
+/* The fingerprint of the first new finding. */
+static void first_print(char out_print[17])
+{
+    for (size_t i = 0; i < out.evidence_count; i++) {
+        const char *bracket = strncmp(out.evidence[i], "new: ", 5) == 0 ? strrchr(out.evidence[i], '[') : NULL;
+        if (bracket) {
+            snprintf(out_print, 17, "%.16s", bracket + 1);
+            return;
+        }
+    }
+    ck_abort_msg("no new finding in the evidence");
+}
+
+#define RATCHET "{name: a, kind: command, argv: [x], exit: {0: ok, 1: fail}, accepted: list, findings: '^[^ :]+:[0-9]+:'}"
+static void judge_in(const struct scratch *scratch, const char *yaml, const char *text, bool truncated)
+{
+    ck_assert_uint_eq(parse(yaml), 0);
+    ctx.root = scratch->path;
+    rb_outcome_init(&out, arena);
+    struct rb_child_result result = {
+        .end = RB_CHILD_EXITED, .code = 1, .out = text, .out_len = strlen(text), .err = "", .truncated = truncated};
+    rb_kind_command.child->judge(&ctx, &result, &out);
+    ck_assert_ptr_nonnull(rb_kind_reason(&rb_kind_command, out.reason));
+}
+
+START_TEST(accepted_findings_stay_quiet)
+{
+    struct scratch scratch;
+    char print[17], list[64];
+    scratch_make(&scratch);
+    judge_in(&scratch, RATCHET, "Found 1 pattern:\ndocs/a.md:12: live = true\n", false);
+    ck_assert_int_eq(out.result, RB_RESULT_FAIL);
+    ck_assert_str_eq(out.reason, "new_findings");
+    ck_assert_str_eq(out.message, "1 new findings (0 accepted), first: docs/a.md:12: live = true");
+    first_print(print);
+    snprintf(list, sizeof list, "# settled\n%s PR #12\n", print);
+    scratch_write(&scratch, "list", list);
+    judge_in(&scratch, RATCHET, "Found 1 pattern:\r\ndocs/a.md:99: live = true\r\nTotal", false); /* moved */
+    ck_assert_msg(out.result == RB_RESULT_OK, "%s", out.message);
+    ck_assert_str_eq(out.message, "1 findings, all accepted; 0 new");
+    judge_in(&scratch, RATCHET, "docs/a.md:1: live = true\ndocs/a.md:2: live = true\n", false); /* one more of the same */
+    ck_assert_int_eq(out.result, RB_RESULT_FAIL);
+    ck_assert_str_eq(out.message, "1 new findings (1 accepted), first: docs/a.md:2: live = true");
+    judge_in(&scratch, RATCHET, "docs/b.md:12: live = true\n", false);
+    ck_assert_int_eq(out.result, RB_RESULT_FAIL);
+    judge_in(&scratch, RATCHET, "docs/a.md:1: live = true\n", true); /* what was cut may be new */
+    ck_assert_str_eq(out.reason, "exit");
+    judge_in(&scratch, RATCHET, "cannot read docs\n", false); /* it failed in another way */
+    ck_assert_int_eq(out.result, RB_RESULT_FAIL);
+    ck_assert_str_eq(out.reason, "exit");
+    scratch_write(&scratch, "list", "not a fingerprint\n");
+    judge_in(&scratch, RATCHET, "docs/a.md:1: live = true\n", false);
+    ck_assert_int_eq(out.result, RB_RESULT_UNKNOWN);
+    ck_assert_str_eq(out.reason, "accepted_unreadable");
+    scratch_remove(&scratch);
+}
+END_TEST
+
+START_TEST(every_line_is_a_finding_by_default)
+{
+    struct scratch scratch;
+    scratch_make(&scratch);
+    judge_in(&scratch, "{name: a, kind: command, argv: [x], exit: {1: warn}, ratchet: true}", "\n  one\n\n two\n", false);
+    ck_assert_int_eq(out.result, RB_RESULT_WARN);
+    ck_assert_str_eq(out.message, "2 new findings (0 accepted), first:   one");
+    char *many = malloc(3000 * 8 + 1);
+    ck_assert_ptr_nonnull(many);
+    for (size_t i = 0; i < 3000; i++)
+        snprintf(many + 8 * i, 9, "f%06zu\n", i);
+    judge_in(&scratch, "{name: a, kind: command, argv: [x], exit: {1: fail}, ratchet: true}", many, false);
+    ck_assert_int_eq(out.result, RB_RESULT_FAIL);
+    ck_assert_str_eq(out.reason, "exit");
+    free(many);
+    scratch_remove(&scratch);
+}
+END_TEST
+
 START_TEST(real_programs)
 {
     struct run_fixture fixture;
@@ -260,6 +338,8 @@ int main(void)
     tcase_add_test(tcase, other_ends_are_told_apart);
     tcase_add_test(tcase, secrets_do_not_come_out);
     tcase_add_test(tcase, long_output_is_bounded);
+    tcase_add_test(tcase, accepted_findings_stay_quiet);
+    tcase_add_test(tcase, every_line_is_a_finding_by_default);
     tcase_add_test(tcase, real_programs);
     Suite *suite = suite_create("kind_command");
     suite_add_tcase(suite, tcase);
