@@ -6,7 +6,7 @@
 #include "runbook/base/buf.h"
 #include "runbook/check/drift_report.h"
 
-enum { DIFF_MAX_TEXT = 1 << 20, DIFF_MAX_KEYS = 200, DIFF_MAX_LINES = 40, DIFF_MAX_BYTES = 4096 };
+enum { DIFF_MAX_TEXT = 4 << 20, DIFF_MAX_KEYS = 200, DIFF_MAX_LINES = 40, DIFF_MAX_BYTES = 4096 };
 
 struct diff_sides {
     const char *path;

@@ -1,5 +1,5 @@
 /* Documents flattened to leaves with readable keys: "a.b.c", "[0]" for list items, and "[name]" where every item of a list is a table that its own `name` (or `id`, `key`)
- * tells apart, so that a package inserted at the top of a lock file changes one key and not all. */
+ * tells apart, so that a package inserted at the top of a lock file changes one key and not all. Items that share a `name` are counted: "[numpy]", "[numpy#2]". */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,37 +64,63 @@ void rb_drift_value_node(struct rb_buf *out, const struct rb_doc_node *node, boo
     }
 }
 
-static int compare_names(const void *left, const void *right)
-{
-    return strcmp(*(const char *const *)left, *(const char *const *)right);
-}
-
 static const char *name_of(const struct rb_doc_node *item, const char *member)
 {
     const struct rb_doc_node *name = item->type == RB_DOC_TABLE ? rb_doc_get(item, member) : NULL;
     return name && name->type == RB_DOC_STRING && name->string_len > 0 && strlen(name->string) == name->string_len ? name->string : NULL;
 }
 
-static bool tells_apart(const struct rb_doc_node *list, const char *member)
+/* The items of a list by name; `ordinal` counts those that share one, from 1: lock files have a package once for each platform. */
+struct named {
+    const char *name;
+    size_t index, ordinal;
+};
+
+static int by_name(const void *left, const void *right)
 {
-    const char **names = calloc(list->count + 1, sizeof *names);
-    bool unique = names != NULL;
-    for (size_t i = 0; unique && i < list->count; i++)
-        unique = (names[i] = name_of(list->items[i], member)) != NULL;
-    if (unique)
-        qsort(names, list->count, sizeof *names, compare_names);
-    for (size_t i = 1; unique && i < list->count; i++)
-        unique = strcmp(names[i - 1], names[i]) != 0;
-    free(names);
-    return unique;
+    const struct named *a = left, *b = right;
+    int order = strcmp(a->name, b->name);
+    return order != 0 ? order : a->index < b->index ? -1 : a->index > b->index;
 }
 
-static const char *naming_member(const struct rb_doc_node *list)
+static int by_index(const void *left, const void *right)
+{
+    const struct named *a = left, *b = right;
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+/* False when an item has no such name. */
+static bool name_items(const struct rb_doc_node *list, const char *member, struct named *items, bool *out_unique)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        items[i] = (struct named){.name = name_of(list->items[i], member), .index = i, .ordinal = 1};
+        if (!items[i].name)
+            return false;
+    }
+    qsort(items, list->count, sizeof *items, by_name);
+    *out_unique = true;
+    for (size_t i = 1; i < list->count; i++) {
+        if (strcmp(items[i - 1].name, items[i].name) != 0)
+            continue;
+        items[i].ordinal = items[i - 1].ordinal + 1;
+        *out_unique = false;
+    }
+    qsort(items, list->count, sizeof *items, by_index);
+    return true;
+}
+
+/* Names for the items, to be freed: by a member that tells them apart, else by `name` with a count; NULL when they have none. */
+static struct named *names_of(const struct rb_doc_node *list)
 {
     static const char *const members[] = {"name", "id", "key", "job_name", "uid", NULL};
-    for (size_t i = 0; members[i]; i++)
-        if (tells_apart(list, members[i]))
-            return members[i];
+    struct named *items = calloc(list->count + 1, sizeof *items);
+    bool unique = false;
+    for (size_t i = 0; items && members[i]; i++)
+        if (name_items(list, members[i], items, &unique) && unique)
+            return items;
+    if (items && name_items(list, members[0], items, &unique))
+        return items;
+    free(items);
     return NULL;
 }
 
@@ -137,16 +163,19 @@ static void visit_table(struct flatten *flatten, const struct rb_doc_node *table
 static void visit_list(struct flatten *flatten, const struct rb_doc_node *list)
 {
     size_t mark = flatten->key.len;
-    const char *member = naming_member(list);
+    struct named *names = names_of(list);
     for (size_t i = 0; i < list->count && flatten->ok; i++) {
-        if (member)
-            rb_buf_addf(&flatten->key, "[%s]", name_of(list->items[i], member));
+        if (names && names[i].ordinal > 1)
+            rb_buf_addf(&flatten->key, "[%s#%zu]", names[i].name, names[i].ordinal);
+        else if (names)
+            rb_buf_addf(&flatten->key, "[%s]", names[i].name);
         else
             rb_buf_addf(&flatten->key, "[%zu]", i);
         visit(flatten, list->items[i]);
         if (flatten->ok)
             cut(&flatten->key, mark);
     }
+    free(names);
 }
 
 static void visit(struct flatten *flatten, const struct rb_doc_node *node)

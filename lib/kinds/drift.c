@@ -371,6 +371,8 @@ static void step(const struct rb_check_ctx *ctx, void *unused, const struct rb_e
 {
     (void)unused;
     struct drift_run *state = ((struct drift_memory *)ctx->memory)->run;
+    state->collect.ctx = ctx; /* the worker's part had copies of its own */
+    state->collect.out = out;
     enum rb_drift_collected collected = state->source->step(&state->collect, event, next);
     if (collected == RB_DRIFT_MORE)
         return;
