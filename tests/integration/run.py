@@ -150,6 +150,7 @@ class Runner:
         if self.options.k:
             args += ["-k", self.options.k]
         with tempfile.TemporaryFile() as noise, tempfile.TemporaryDirectory(prefix="rb-it-") as scratch:
+            os.chmod(scratch, 0o711)  # tests as another user pass through
             child = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=noise, stdin=subprocess.DEVNULL, start_new_session=True,
                                      env=os.environ | {"TMPDIR": scratch, "PYTHONDONTWRITEBYTECODE": "1"})
             timer = threading.Timer(module.timeout, os.killpg, (child.pid, signal.SIGKILL))

@@ -54,6 +54,17 @@ def needs_linux(test):
     return unittest.skipUnless(sys.platform == "linux", "needs Linux")(test)
 
 
+def needs_mounts():
+    """Skips the test where this user cannot have mounts of its own (no root, a container, a chroot)."""
+    try:
+        probe = subprocess.run(["unshare", "-m", "sh", "-c", "mount -t tmpfs tmpfs /mnt"], capture_output=True, check=False, timeout=10)
+        why = probe.stderr.decode(errors="replace").strip() if probe.returncode else None
+    except OSError as error:
+        why = str(error)
+    if why is not None:
+        raise unittest.SkipTest(f"no mount namespace here: {why}")
+
+
 def needs_tool(name):
     """Path of a test-only program (see tests/support/fetch.py); skips the test when it is not to be had."""
     import fetch

@@ -8,7 +8,7 @@ import threading
 import time
 import unittest
 
-from support import BINARY, Daemon, HttpFixture, Scratch, enter, free_port, needs_linux, needs_root, until
+from support import BINARY, Daemon, enter, free_port, HttpFixture, needs_linux, needs_mounts, needs_root, Scratch, until
 
 PORTABLE = True
 TIMEOUT = 180
@@ -241,6 +241,7 @@ class StateFolder(unittest.TestCase):
     @needs_root
     def test_a_full_disk_still_serves(self):
         place = enter(self, Scratch())
+        needs_mounts()
         fill = 'mount -t tmpfs -o size=64k tmpfs "$0" && { head -c 200k /dev/zero > "$0/fill" 2>/dev/null; exec "$@"; }'
         daemon = enter(self, Daemon(HOST, state_dir=place.path, prefix=("unshare", "-m", "sh", "-c", fill, place.path)))
         daemon.wait_state("machine", "ok")
@@ -254,6 +255,7 @@ class StateFolder(unittest.TestCase):
     @needs_root
     def test_a_disk_that_fills_while_it_runs(self):
         place = enter(self, Scratch())
+        needs_mounts()
         mount = 'mount -t tmpfs -o size=256k tmpfs "$0" && exec "$@"'
         port = free_port()
         daemon = enter(self, Daemon(f"checks:\n  - {{name: closed, kind: port, port: {port}, every: 1s}}\n", state_dir=place.path, prefix=("unshare", "-m", "sh", "-c", mount, place.path)))

@@ -7,7 +7,7 @@ import sys
 import time
 import unittest
 
-from support import TOP, BlackHole, Daemon, Scratch, enter, free_port, needs_linux, needs_root, quantile, until
+from support import BlackHole, Daemon, enter, free_port, needs_linux, needs_mounts, needs_root, quantile, Scratch, TOP, until
 
 ALONE = True
 TIMEOUT = 240
@@ -98,6 +98,7 @@ class Load(unittest.TestCase):
         place.write("resolv.conf", f"nameserver {self.names.address}\n")
         config, count = plan(server.port, hole.port, place.path)
         self.assertEqual(count, 500)
+        needs_mounts()
         machine = ("unshare", "-m", "--propagation", "private", sys.executable, os.path.join(SUPPORT, "hostile_machine.py"),
                    "--dead", place.join("dead"), "--resolv", place.join("resolv.conf"), "--")
         os.mkdir(place.join("root"))

@@ -7,7 +7,7 @@ import subprocess
 import time
 import unittest
 
-from support import BINARY, Daemon, HttpFixture, Repo, Scratch, descendants, enter, needs_linux, needs_tool, until
+from support import BINARY, Daemon, descendants, enter, HttpFixture, needs_linux, needs_mounts, needs_tool, Repo, Scratch, until
 
 TIMEOUT = 500
 WATCH_S = 300 if os.environ.get("RB_LONG") else 15
@@ -85,6 +85,7 @@ class Untouched(unittest.TestCase):
     def test_a_read_only_tree_is_enough(self):
         repo = enter(self, Repo(FILES))
         config = "checks:\n  - {name: repo, kind: git, every: 1s}\n  - {name: configs, kind: syntax, every: 1s}\n"
+        needs_mounts()
         mounted = ("unshare", "-m", "sh", "-c", 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"', repo.path)
         daemon = enter(self, Daemon(config, root=repo.path, prefix=mounted))
         daemon.wait_state("repo", "ok")
