@@ -34,13 +34,16 @@ struct rb_cli_option {
 struct rb_cli_args {
     struct rb_app_options app;
     bool json, help, version;
-    bool strict, force, to_stdout, discovery, man, markdown;
+    bool strict, force, to_stdout, discovery, graph, man, markdown;
     bool observed;             /* evidence: what was observed too */
     struct rb_strings commits; /* evidence: --commit, several */
     struct {                   /* drift */
         bool all;
         const char *reason, *ref, *who, *until, *expires;
     } drift;
+    struct { /* incident, silence */
+        const char *title, *severity, *tag, *lang, *duration;
+    } incident;
     int phase;  /* -1: any */
     int format; /* enum rb_check_format */
     const char *output;
@@ -93,6 +96,8 @@ int rb_cli_main(int argc, char **argv);
 void rb_cli_error(const char *fmt, ...) RB_PRINTF(1, 2);
 /* Writes to stdout. Returns `code`, or RB_EXIT_CANNOT with a message when the bytes did not get out. */
 int rb_cli_write(const struct rb_buf *text, int code);
+/* explain --graph. */
+int rb_cli_graph(const struct rb_cli *cli);
 /* Prints JSON and drops the reference; NULL is out of memory. Returns `code` or RB_EXIT_CANNOT. On a terminal nothing but ASCII leaves. */
 int rb_cli_write_json(json_t *take_value, int code);
 /* A JSON string; what is not UTF-8 is escaped first. */

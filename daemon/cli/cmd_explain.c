@@ -7,8 +7,15 @@
 
 #define ARG(member) offsetof(struct rb_cli_args, member)
 
+static const struct rb_choice formats[] = {{"text", RB_GRAPH_TEXT, "for people"},
+                                           {"dot", RB_GRAPH_DOT, "for Graphviz"},
+                                           {"json", RB_GRAPH_JSON, "{checks, edges}"},
+                                           {NULL, 0, NULL}};
+
 static const struct rb_cli_option options[] = {
     {"discovery", 0, RB_CLI_FLAG, ARG(discovery), NULL, "What discovery looks at and which programs its plan may start.", NULL},
+    {"format", 'f', RB_CLI_CHOICE, ARG(format), "FORMAT", "How to print the graph.", formats},
+    {"graph", 0, RB_CLI_FLAG, ARG(graph), NULL, "Run the checks once and print who depends on whom, each edge with its reason.", NULL},
     {"man", 0, RB_CLI_FLAG, ARG(man), NULL, "Print the manual page runbookd(1) in roff.", NULL},
     {"markdown", 0, RB_CLI_FLAG, ARG(markdown), NULL, "Print the whole reference (docs/reference.md).", NULL},
     {NULL}};
@@ -123,6 +130,8 @@ static int run(const struct rb_cli *cli)
     const struct rb_cli_args *args = cli->args;
     RB_BUF_AUTO text;
     rb_buf_init(&text, RB_RENDER_MAX);
+    if (args->graph)
+        return rb_cli_graph(cli);
     if (args->man)
         rb_cli_man(&text);
     else if (args->markdown)
@@ -139,7 +148,7 @@ static int run(const struct rb_cli *cli)
 const struct rb_cli_command rb_cli_cmd_explain = {
     .name = "explain",
     .args = "[KIND]",
-    .doc = "Explain a check kind, the other options, or what discovery does.",
+    .doc = "Explain a check kind, the other options, what discovery does, or who depends on whom.",
     .options = options,
     .max_words = 1,
     .words = RB_CLI_WORDS_KINDS,

@@ -347,6 +347,22 @@ static void add_rollback(struct diagnosis *d)
     }
 }
 
+/* A mended cause does not start what has died of it: what vanished above it comes next, after the cause's own steps. */
+static void start_symptoms(const struct sheet *of_cause)
+{
+    for (size_t i = 0; i < of_cause->cause->explains_count; i++) {
+        size_t check = of_cause->cause->explains[i].check;
+        struct sheet s = *of_cause;
+        s.record = record_of(s.d, check);
+        if (rb_check_is(s.d->view, check, "port") && strcmp(s.record->reason, "not_listening") == 0)
+            vanished_listener(&s);
+        for (size_t h = 0; rb_check_is(s.d->view, check, "compose") && h < s.record->hint_count; h++) {
+            if (strncmp(s.record->hints[h], "docker start ", 13) == 0 || strncmp(s.record->hints[h], "docker restart ", 15) == 0)
+                add_line(&s, s.record->hints[h]);
+        }
+    }
+}
+
 void rb_add_remedies(struct diagnosis *d)
 {
     const char *root = d->view->snapshot->plan->daemon.root;
@@ -359,6 +375,7 @@ void rb_add_remedies(struct diagnosis *d)
         add_known(&sheet);
         for (size_t h = 0; h < sheet.record->hint_count; h++)
             add_line(&sheet, sheet.record->hints[h]);
+        start_symptoms(&sheet);
     }
     add_rollback(d);
     if (d->out->cause_count == 0)

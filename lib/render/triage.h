@@ -23,6 +23,14 @@ void rb_triage_again(const struct rb_triage *t, struct rb_buf *out);
 bool rb_triage_is_again(const char *command);
 /* The title without the check's name that it may begin with; never NULL. */
 const char *rb_triage_short_title(const struct rb_triage *t, const struct rb_not_linked *entry);
-const char *rb_triage_runbook(const struct rb_triage *t); /* of the first cause that has one, or NULL */
+/* "file.md:457  Heading" of the first cause that names a section; nothing when there is none. */
+void rb_triage_runbook(const struct rb_triage *t, struct rb_buf *out);
+/* In the reader's language: what a cause explains, a change, something refuted ("what: why"), what would settle a question. */
+void rb_triage_how(const struct rb_triage *t, const struct rb_explained *explained, struct rb_buf *out);
+const char *rb_triage_explained_name(const struct rb_triage *t, const struct rb_explained *explained);
+void rb_triage_change(const struct rb_triage *t, const struct rb_change *change, struct rb_buf *out);
+void rb_triage_ruled_out(const struct rb_triage *t, const struct rb_ruled_out *ruled, struct rb_buf *out);
+void rb_triage_settle(const struct rb_triage *t, const struct rb_open_question *question, struct rb_buf *out);
+void rb_triage_not_linked(const struct rb_triage *t, const struct rb_not_linked *entry, struct rb_buf *out);
 
 #endif

@@ -54,7 +54,10 @@ static void add_changes(const struct rb_triage *t, const struct rb_cause *cause,
         rb_buf_init(&text, 65536);
         rb_duration_print(&lead, change->lead_ns / RB_NS_PER_MS);
         rb_render_since(&when, t->view, change->wall_ns);
-        RB_SAY(&text, t->language, CHANGED_BEFORE, rb_buf_str(&lead), rb_buf_str(&when), change->what ? change->what : "?");
+        RB_BUF_AUTO what;
+        rb_buf_init(&what, 65536);
+        rb_triage_change(t, change, &what);
+        RB_SAY(&text, t->language, CHANGED_BEFORE, rb_buf_str(&lead), rb_buf_str(&when), rb_buf_str(&what));
         row(out, rb_message(t->language, RB_MSG_CHANGED), rb_buf_str(&text));
     }
 }
@@ -75,13 +78,13 @@ static void add_cause(const struct rb_triage *t, size_t rank, struct rb_buf *out
     rows(out, rb_message(t->language, RB_MSG_LAST_WORDS), cause->last_words, cause->last_words_count);
     for (size_t i = 0; i < cause->explains_count; i++) {
         rb_buf_reset(&text);
-        rb_buf_addf(&text, "%s: %s", rb_render_check_name(t->view, cause->explains[i].check),
-                    cause->explains[i].how ? cause->explains[i].how : "");
+        rb_buf_addf(&text, "%s: ", rb_triage_explained_name(t, &cause->explains[i]));
+        rb_triage_how(t, &cause->explains[i], &text);
         row(out, i ? "" : rb_message(t->language, RB_MSG_EXPLAINS), rb_buf_str(&text));
     }
     for (size_t i = 0; i < cause->ruled_out_count; i++) {
         rb_buf_reset(&text);
-        rb_buf_addf(&text, "%s: %s", cause->ruled_out[i].what, cause->ruled_out[i].why);
+        rb_triage_ruled_out(t, &cause->ruled_out[i], &text);
         row(out, rb_message(t->language, RB_MSG_RULED_OUT), rb_buf_str(&text));
     }
     if (cause->runbook)
@@ -100,8 +103,11 @@ static void add_rest(const struct rb_triage *t, struct rb_buf *out)
         heading(out, rb_message(t->language, RB_MSG_UNDETERMINED));
     for (size_t i = 0; i < d->undetermined_count; i++) {
         rb_buf_reset(&text);
-        if (d->undetermined[i].would_settle)
-            RB_SAY(&text, t->language, WOULD_SETTLE, d->undetermined[i].would_settle);
+        RB_BUF_AUTO settle;
+        rb_buf_init(&settle, 65536);
+        rb_triage_settle(t, &d->undetermined[i], &settle);
+        if (settle.len)
+            RB_SAY(&text, t->language, WOULD_SETTLE, rb_buf_str(&settle));
         rb_buf_adds(out, "<dl>");
         row(out, rb_render_check_name(t->view, d->undetermined[i].check), d->undetermined[i].title ? d->undetermined[i].title : "");
         if (text.len)

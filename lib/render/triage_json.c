@@ -42,7 +42,10 @@ static void add_cause_lists(struct rb_buf *out, const struct rb_view *view, cons
     begin_list(out, "explains");
     for (size_t i = 0; i < cause->explains_count; i++) {
         rb_jw_open(out, '{');
-        key_string(out, "check", rb_render_check_name(view, cause->explains[i].check));
+        const char *name = cause->explains[i].name;
+        key_string(out, "check", name ? name : rb_render_check_name(view, cause->explains[i].check));
+        if (name)
+            key_string(out, "part_of", rb_render_check_name(view, cause->explains[i].check));
         key_string(out, "how", cause->explains[i].how);
         key_time(out, "since", cause->explains[i].since_wall_ns);
         rb_jw_close(out, '}');

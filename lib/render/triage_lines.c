@@ -204,13 +204,21 @@ void rb_triage_cause_check(const struct rb_triage *t, const struct rb_cause *cau
     }
 }
 
-const char *rb_triage_runbook(const struct rb_triage *t)
+void rb_triage_runbook(const struct rb_triage *t, struct rb_buf *out)
 {
+    const struct rb_snapshot *snapshot = t->view->snapshot;
     for (size_t i = 0; i < t->diagnosis->cause_count; i++) {
-        if (t->diagnosis->causes[i].runbook)
-            return t->diagnosis->causes[i].runbook;
+        const struct rb_cause *cause = &t->diagnosis->causes[i];
+        const struct rb_check_spec *spec = cause->runbook && cause->check < snapshot->count ? &snapshot->plan->checks[cause->check] : NULL;
+        if (!cause->runbook)
+            continue;
+        if (spec && spec->runbook_file && spec->runbook_line)
+            rb_buf_addf(out, "%s:%u  %s", spec->runbook_file, spec->runbook_line,
+                        spec->runbook_heading ? spec->runbook_heading : cause->runbook);
+        else
+            rb_buf_adds(out, cause->runbook);
+        return;
     }
-    return NULL;
 }
 
 void rb_triage_again(const struct rb_triage *t, struct rb_buf *out)
@@ -238,4 +246,72 @@ const char *rb_triage_short_title(const struct rb_triage *t, const struct rb_not
     if (!entry->title)
         return "";
     return strncmp(entry->title, name, len) == 0 && strncmp(entry->title + len, ": ", 2) == 0 ? entry->title + len + 2 : entry->title;
+}
+
+/* ---- what the diagnosis says itself ---- */
+
+const char *rb_triage_explained_name(const struct rb_triage *t, const struct rb_explained *explained)
+{
+    return explained->name ? explained->name : rb_render_check_name(t->view, explained->check);
+}
+
+void rb_triage_how(const struct rb_triage *t, const struct rb_explained *explained, struct rb_buf *out)
+{
+    char port[24];
+    if (explained->kind == RB_HOW_NOT_SCRAPED)
+        RB_SAY(out, t->language, HOW_NOT_SCRAPED, number(port, explained->port));
+    else if (explained->kind == RB_HOW_NOT_SCRAPED_UNWATCHED)
+        rb_buf_adds(out, rb_message(t->language, RB_MSG_HOW_UNWATCHED));
+    else
+        rb_buf_adds(out, explained->how);
+}
+
+void rb_triage_change(const struct rb_triage *t, const struct rb_change *change, struct rb_buf *out)
+{
+    const struct rb_drift_item *item = change->item;
+    if (!item) {
+        rb_buf_adds(out, change->what ? change->what : "?");
+        return;
+    }
+    char line[24], id[8];
+    rb_buf_adds(out, item->key);
+    if (item->change != RB_DRIFT_CHANGED)
+        rb_buf_adds(out, rb_message(t->language, item->change == RB_DRIFT_ADDED ? RB_MSG_CHANGE_ADDED : RB_MSG_CHANGE_REMOVED));
+    if (item->line)
+        RB_SAY(out, t->language, CHANGE_LINE, number(line, item->line));
+    rb_buf_adds(out, "; ");
+    bool uncommitted = item->item_class == RB_DRIFT_CLASS_WORKTREE || item->item_class == RB_DRIFT_CLASS_UNTRACKED;
+    if (item->item_class != RB_DRIFT_CLASS_NONE)
+        rb_buf_adds(out, rb_message(t->language, uncommitted ? RB_MSG_CHANGE_UNCOMMITTED : RB_MSG_CHANGE_COMMITTED));
+    (void)snprintf(id, sizeof id, "%.4s", item->id);
+    RB_SAY(out, t->language, CHANGE_OPEN, id);
+}
+
+void rb_triage_ruled_out(const struct rb_triage *t, const struct rb_ruled_out *ruled, struct rb_buf *out)
+{
+    static const enum rb_message whats[RB_RULED_COUNT] = {RB_MSG_RULED_MEMORY, RB_MSG_RULED_IMAGE, RB_MSG_RULED_DISK, RB_MSG_RULED_ENGINE,
+                                                          RB_MSG_RULED_STRANGER};
+    static const enum rb_message whys[RB_RULED_COUNT] = {RB_MSG_RULED_MEMORY_WHY, RB_MSG_RULED_IMAGE_WHY, RB_MSG_COUNT, RB_MSG_COUNT,
+                                                         RB_MSG_RULED_STRANGER_WHY};
+    bool fixed = (unsigned)ruled->kind < RB_RULED_COUNT && whys[ruled->kind] != RB_MSG_COUNT;
+    rb_buf_addf(out, "%s: ", (unsigned)ruled->kind < RB_RULED_COUNT ? rb_message(t->language, whats[ruled->kind]) : ruled->what);
+    rb_buf_adds(out, fixed ? rb_message(t->language, whys[ruled->kind]) : ruled->why);
+}
+
+void rb_triage_settle(const struct rb_triage *t, const struct rb_open_question *question, struct rb_buf *out)
+{
+    if (question->kind == RB_SETTLE_LISTENER)
+        RB_SAY(out, t->language, SETTLE_LISTENER, rb_render_check_name(t->view, question->settles));
+    else if (question->kind == RB_SETTLE_NOBODY)
+        rb_buf_adds(out, rb_message(t->language, RB_MSG_SETTLE_NOBODY));
+    else
+        rb_buf_adds(out, question->would_settle);
+}
+
+void rb_triage_not_linked(const struct rb_triage *t, const struct rb_not_linked *entry, struct rb_buf *out)
+{
+    if (entry->item)
+        RB_SAY(out, t->language, DRIFT_UNLINKED, entry->item->key);
+    else
+        rb_buf_adds(out, rb_triage_short_title(t, entry));
 }

@@ -87,15 +87,51 @@ static void section(struct paper *p, enum rb_message label, const char *text)
     section_lines(p, label, text, 1);
 }
 
-/* "   label       text"; an empty label continues the one above. */
+/* "   label       text", continued in further lines; an empty label continues the one above. */
+static void item_lines(struct paper *p, const char *label, const char *text, unsigned max_lines)
+{
+    size_t column = p->t->language == RB_LANGUAGE_DE ? 16 : 12;
+    RB_BUF_AUTO safe, whole;
+    rb_buf_init(&safe, SCRATCH);
+    rb_buf_init(&whole, SCRATCH);
+    rb_text_escapes(&safe, text);
+    const char *rest = rb_buf_str(&safe);
+    do {
+        size_t len = --max_lines == 0 ? strlen(rest) : fitting(rest, p->columns - column - 3);
+        rb_buf_reset(&whole);
+        rb_buf_adds(&whole, "   ");
+        pad_to(&whole, label, column);
+        rb_buf_add(&whole, rest, len);
+        line(p, rb_buf_str(&whole));
+        rest += len;
+        rest += strspn(rest, " ");
+        label = "";
+    } while (*rest != '\0' && max_lines > 0);
+}
+
 static void item(struct paper *p, const char *label, const char *text)
 {
-    RB_BUF_AUTO whole;
+    item_lines(p, label, text, 1);
+}
+
+/* A line that begins at the margin and goes on below its text. */
+static void hanging(struct paper *p, const char *text, size_t column, unsigned max_lines)
+{
+    RB_BUF_AUTO safe, whole;
+    rb_buf_init(&safe, SCRATCH);
     rb_buf_init(&whole, SCRATCH);
-    rb_buf_adds(&whole, "   ");
-    pad_to(&whole, label, p->t->language == RB_LANGUAGE_DE ? 16 : 12);
-    rb_buf_adds(&whole, text);
-    line(p, rb_buf_str(&whole));
+    rb_text_escapes(&safe, text);
+    const char *rest = rb_buf_str(&safe);
+    for (size_t indent = 0; *rest != '\0' && max_lines > 0; indent = column) {
+        size_t len = --max_lines == 0 ? strlen(rest) : fitting(rest, p->columns - indent);
+        rb_buf_reset(&whole);
+        for (size_t i = 0; i < indent; i++)
+            rb_buf_addc(&whole, ' ');
+        rb_buf_add(&whole, rest, len);
+        line(p, rb_buf_str(&whole));
+        rest += len;
+        rest += strspn(rest, " ");
+    }
 }
 
 static void more(struct paper *p, size_t hidden, bool indented)
@@ -140,8 +176,11 @@ static void add_changes(struct paper *p, const struct rb_cause *cause)
         rb_buf_init(&text, SCRATCH);
         rb_duration_print(&lead, change->lead_ns / RB_NS_PER_MS);
         rb_render_since(&when, p->t->view, change->wall_ns);
-        RB_SAY(&text, language, CHANGED_BEFORE, rb_buf_str(&lead), rb_buf_str(&when), change->what ? change->what : "?");
-        item(p, i ? "" : rb_message(language, RB_MSG_CHANGED), rb_buf_str(&text));
+        RB_BUF_AUTO what;
+        rb_buf_init(&what, SCRATCH);
+        rb_triage_change(p->t, change, &what);
+        RB_SAY(&text, language, CHANGED_BEFORE, rb_buf_str(&lead), rb_buf_str(&when), rb_buf_str(&what));
+        item_lines(p, i ? "" : rb_message(language, RB_MSG_CHANGED), rb_buf_str(&text), 2);
         add_diff(p, change->diff);
     }
 }
@@ -161,15 +200,16 @@ static void add_explains(struct paper *p, const struct rb_cause *cause)
 {
     size_t width = 0;
     for (size_t i = 0; i < cause->explains_count && i < LIST_SHOWN; i++) {
-        size_t len = strlen(rb_render_check_name(p->t->view, cause->explains[i].check));
+        const char *name = rb_triage_explained_name(p->t, &cause->explains[i]);
+        size_t len = rb_text_columns(name, strlen(name));
         width = len > width ? len : width;
     }
     for (size_t i = 0; i < cause->explains_count && i < LIST_SHOWN; i++) {
         RB_BUF_AUTO text, since;
         rb_buf_init(&text, SCRATCH);
         rb_buf_init(&since, 64);
-        pad_to(&text, rb_render_check_name(p->t->view, cause->explains[i].check), width + 2);
-        rb_buf_adds(&text, cause->explains[i].how ? cause->explains[i].how : "");
+        pad_to(&text, rb_triage_explained_name(p->t, &cause->explains[i]), width + 2);
+        rb_triage_how(p->t, &cause->explains[i], &text);
         if (cause->explains[i].since_wall_ns) {
             rb_render_since(&since, p->t->view, cause->explains[i].since_wall_ns);
             rb_buf_adds(&text, "  ");
@@ -185,7 +225,7 @@ static void add_ruled_out(struct paper *p, const struct rb_cause *cause)
     for (size_t i = 0; i < cause->ruled_out_count && i < LIST_SHOWN; i++) {
         RB_BUF_AUTO text;
         rb_buf_init(&text, SCRATCH);
-        rb_buf_addf(&text, "%s: %s", cause->ruled_out[i].what, cause->ruled_out[i].why);
+        rb_triage_ruled_out(p->t, &cause->ruled_out[i], &text);
         item(p, i ? "" : rb_message(p->t->language, RB_MSG_RULED_OUT), rb_buf_str(&text));
     }
 }
@@ -196,7 +236,7 @@ static void add_cause(struct paper *p, size_t rank, bool brief)
     RB_BUF_AUTO text;
     rb_buf_init(&text, SCRATCH);
     rb_triage_cause_title(p->t, rank, &text);
-    line(p, rb_buf_str(&text));
+    hanging(p, rb_buf_str(&text), 3, 2);
     rb_buf_reset(&text);
     rb_triage_cause_check(p->t, cause, &text);
     item(p, rb_message(p->t->language, RB_MSG_CHECK), rb_buf_str(&text));
@@ -250,13 +290,16 @@ static void add_undetermined(struct paper *p)
     for (size_t i = 0; i < d->undetermined_count && i < LIST_SHOWN; i++) {
         RB_BUF_AUTO text;
         rb_buf_init(&text, SCRATCH);
-        rb_buf_addf(&text, "   %s  %s", rb_render_check_name(p->t->view, d->undetermined[i].check),
-                    d->undetermined[i].title ? d->undetermined[i].title : "");
+        rb_buf_addf(&text, "   %s",
+                    d->undetermined[i].title ? d->undetermined[i].title : rb_render_check_name(p->t->view, d->undetermined[i].check));
         if (d->undetermined[i].would_settle) {
             rb_buf_adds(&text, "; ");
-            RB_SAY(&text, p->t->language, WOULD_SETTLE, d->undetermined[i].would_settle);
+            RB_BUF_AUTO settle;
+            rb_buf_init(&settle, SCRATCH);
+            rb_triage_settle(p->t, &d->undetermined[i], &settle);
+            RB_SAY(&text, p->t->language, WOULD_SETTLE, rb_buf_str(&settle));
         }
-        line(p, rb_buf_str(&text));
+        hanging(p, rb_buf_str(&text), 6, 3);
     }
     more(p, d->undetermined_count > LIST_SHOWN ? d->undetermined_count - LIST_SHOWN : 0, true);
 }
@@ -290,9 +333,11 @@ static void add_not_linked(struct paper *p)
         rb_buf_init(&text, SCRATCH);
         rb_buf_init(&since, 64);
         rb_render_since(&since, p->t->view, entry->since_wall_ns);
-        rb_buf_addf(&text, "   %s   %s   %s ",
+        rb_buf_addf(&text, "   %s   %s   ",
                     entry->check < p->t->view->snapshot->count ? rb_state_name(rb_view_state(p->t->view, entry->check)) : "?",
-                    rb_render_check_name(p->t->view, entry->check), rb_triage_short_title(p->t, entry));
+                    rb_render_check_name(p->t->view, entry->check));
+        rb_triage_not_linked(p->t, entry, &text);
+        rb_buf_addc(&text, ' ');
         if (entry->since_wall_ns)
             RB_SAY(&text, p->t->language, SINCE, rb_buf_str(&since));
         line(p, rb_buf_str(&text));
@@ -300,12 +345,59 @@ static void add_not_linked(struct paper *p)
     more(p, d->not_linked_count > LIST_SHOWN ? d->not_linked_count - LIST_SHOWN : 0, true);
 }
 
-static void command(struct paper *p, const char *text)
+/* Where a shell word of the command may end a line: the last blank outside of quotes within `columns`; 0: nowhere. `out_comment`: where a comment begins, or the end. */
+static size_t breakable(const char *text, size_t columns, size_t *out_comment)
+{
+    size_t last = 0, i = 0;
+    bool quoted = false;
+    for (; text[i] != '\0'; i++) {
+        quoted = text[i] == '\'' ? !quoted : quoted;
+        if (!quoted && text[i] == ' ' && rb_text_columns(text, i) <= columns)
+            last = i;
+        if (!quoted && text[i] == '#' && i > 0 && text[i - 1] == ' ')
+            break;
+    }
+    *out_comment = i;
+    return last;
+}
+
+static void command_line(struct paper *p, const char *text, size_t len, const char *tail)
 {
     RB_BUF_AUTO whole;
     rb_buf_init(&whole, SCRATCH);
-    rb_buf_addf(&whole, "   # %s", text);
+    rb_buf_adds(&whole, "   # ");
+    rb_buf_add(&whole, text, len);
+    rb_buf_adds(&whole, tail);
     line(p, rb_buf_str(&whole));
+}
+
+/* A command is never cut: what does not fit goes on in a second line behind a backslash, so that it can be pasted whole. Its comment then gets a line of its own. */
+static void command(struct paper *p, const char *text)
+{
+    size_t room = p->columns - 5, comment, len;
+    if (rb_text_columns(text, strlen(text)) <= room) {
+        command_line(p, text, strlen(text), "");
+        return;
+    }
+    (void)breakable(text, room, &comment);
+    const char *note = text + comment;
+    len = comment;
+    while (len > 0 && text[len - 1] == ' ')
+        len--;
+    if (*note)
+        command_line(p, note, strlen(note), ":");
+    while (rb_text_columns(text, len) > room) {
+        size_t unused, cut = breakable(text, room - 2, &unused);
+        if (cut == 0 || cut >= len) {
+            command_line(p, rb_message(p->t->language, RB_MSG_COMMAND_TOO_LONG),
+                         strlen(rb_message(p->t->language, RB_MSG_COMMAND_TOO_LONG)), "");
+            return;
+        }
+        command_line(p, text, cut, " \\");
+        text += cut + 1;
+        len -= cut + 1;
+    }
+    command_line(p, text, len, "");
 }
 
 /* True when an earlier cause already says the same command. */
@@ -367,9 +459,11 @@ static void add_end(struct paper *p)
     add_not_linked(p);
     if (p->t->diagnosis->cause_count)
         add_todo(p);
-    const char *runbook = rb_triage_runbook(p->t);
-    if (runbook)
-        section(p, RB_MSG_RUNBOOK, runbook);
+    RB_BUF_AUTO runbook;
+    rb_buf_init(&runbook, SCRATCH);
+    rb_triage_runbook(p->t, &runbook);
+    if (runbook.len)
+        section(p, RB_MSG_RUNBOOK, rb_buf_str(&runbook));
     add_record(p);
 }
 

@@ -48,7 +48,7 @@ static struct rb_diagnosis flood(size_t cause_count)
         commands[i] = i % 2 ? evil : numbered[i];
         explained[i] = (struct rb_explained){.check = i % 3, .how = evil, .since_wall_ns = WALL0};
         changes[i] = (struct rb_change){.wall_ns = WALL0, .what = evil, .lead_ns = 27 * SECOND, .diff = "-a\n+b\n-c\n+d\n-e\n+f"};
-        ruled_out[i] = (struct rb_ruled_out){evil, evil};
+        ruled_out[i] = (struct rb_ruled_out){.kind = RB_RULED_DISK, .what = evil, .why = evil};
         open_questions[i] = (struct rb_open_question){.check = i % 3, .title = evil, .would_settle = evil};
         not_linked[i] = (struct rb_not_linked){.check = i % 3, .title = evil, .since_wall_ns = WALL0};
         held[i] = (struct rb_held){.check = i % 3, .age_s = i ? 2460 : (double)NAN};

@@ -3,6 +3,7 @@
 #define RUNBOOK_RENDER_RENDER_H
 
 #include "runbook/incident/diagnosis.h"
+#include "runbook/incident/graph.h"
 #include "runbook/render/messages.h"
 #include "runbook/state/snapshot.h"
 
@@ -61,6 +62,11 @@ int rb_render_triage_text(const struct rb_view *view, const struct rb_diagnosis 
                           struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
 int rb_render_triage_html(const struct rb_view *view, const struct rb_diagnosis *diagnosis, enum rb_language language, struct rb_buf *out,
                           struct rb_error *err) RB_MUST_CHECK;
+
+/* `explain --graph`: every edge with its kind and reason. */
+enum rb_graph_format { RB_GRAPH_TEXT, RB_GRAPH_DOT, RB_GRAPH_JSON };
+int rb_render_graph(const struct rb_view *view, const struct rb_edges *edges, enum rb_graph_format format, struct rb_buf *out,
+                    struct rb_error *err) RB_MUST_CHECK;
 
 /* The page at /: self-contained HTML without script from elsewhere, refreshes itself. */
 int rb_render_page_html(const struct rb_view *view, enum rb_language language, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
