@@ -13,10 +13,21 @@
 
 #include "runbook/base/buf.h"
 
+/* Two forms of the index that git writes on request and libgit2 cannot read. */
+static const char *advice_on(const char *why)
+{
+    if (strstr(why, "mandatory extension: 'sdir'"))
+        return " (a sparse index; to have it read: git config index.sparse false, then git sparse-checkout reapply)";
+    if (strstr(why, "mandatory extension: 'link'"))
+        return " (a split index; to have it read: git update-index --no-split-index)";
+    return "";
+}
+
 int git_fail(struct rb_error *err, int code, const char *what)
 {
     const git_error *last = git_error_last();
-    return rb_error_set(err, code, "%s: %s", what, last && last->message ? last->message : "unknown error of libgit2");
+    const char *why = last && last->message ? last->message : "unknown error of libgit2";
+    return rb_error_set(err, code, "%s: %s%s", what, why, advice_on(why));
 }
 
 /* Looks for a .git at or above `path` as git does. True with its folder in `path` (cut down in place) and its owner. */
@@ -57,10 +68,65 @@ static int explain_open(const char *root, int rc, struct rb_error *err)
     return git_fail(err, RB_ESYS, "cannot open the git repository");
 }
 
+static bool extension_known(const git_strarray *known, const char *name)
+{
+    bool found = false;
+    for (size_t i = 0; i < known->count && !found; i++)
+        found = strcmp(known->strings[i], name) == 0;
+    return found;
+}
+
+static int refuse_unknown(const git_config *config, struct rb_error *err)
+{
+    static const char prefix[] = "extensions.";
+    git_config_iterator *iterator = NULL;
+    git_config_entry *entry;
+    git_strarray known = {0};
+    int code = 0;
+    if (git_libgit2_opts(GIT_OPT_GET_EXTENSIONS, &known) == 0 && git_config_iterator_new(&iterator, config) == 0) {
+        while (code == 0 && git_config_next(&entry, iterator) == 0) {
+            bool extension = strncmp(entry->name, prefix, sizeof(prefix) - 1) == 0;
+            if (extension && !extension_known(&known, entry->name + sizeof(prefix) - 1))
+                code = rb_error_set(err, RB_EUNSUPPORTED, "the repository uses %s = %.64s, which libgit2 %s cannot read", entry->name,
+                                    entry->value ? entry->value : "", LIBGIT2_VERSION);
+        }
+    }
+    git_config_iterator_free(iterator);
+    git_strarray_dispose(&known);
+    return code;
+}
+
+/* Refuses a repository of version 1 with an extension that libgit2 does not know (SHA-256, partial clone), before libgit2 does: its own look at them forgets
+ * 20 KiB for each line of the configuration (see open_remote), at every run. Somebody else's configuration is not read. */
+static int check_extensions(const char *root, struct rb_error *err)
+{
+    git_buf dir = GIT_BUF_INIT;
+    git_config *config = NULL;
+    struct stat st;
+    char path[PATH_MAX];
+    int32_t version = 0;
+    int code = 0;
+    if (git_repository_discover(&dir, root, 0, NULL) < 0)
+        return 0;
+    snprintf(path, sizeof(path), "%scommondir", dir.ptr);
+    bool linked = lstat(path, &st) == 0; /* a worktree: gitrepository-layout(5) */
+    snprintf(path, sizeof(path), "%s%sconfig", dir.ptr, linked ? "../../" : "");
+    bool ours = stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid();
+    if (ours && git_config_open_ondisk(&config, path) == 0 && git_config_get_int32(&version, config, "core.repositoryformatversion") == 0 &&
+        version > 0)
+        code = refuse_unknown(config, err);
+    git_config_free(config);
+    git_buf_dispose(&dir);
+    return code;
+}
+
 int rb_git_open(const char *root, struct rb_git **out, struct rb_error *err)
 {
     if (git_libgit2_init() < 0)
         return rb_error_set(err, RB_ENOMEM, "libgit2 could not be initialised");
+    int code = check_extensions(root, err);
+    if (code < 0)
+        return code;
     struct rb_git *git = calloc(1, sizeof(*git));
     if (!git)
         return rb_error_set(err, RB_ENOMEM, "out of memory");

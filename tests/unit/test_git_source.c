@@ -312,5 +312,32 @@ START_TEST(foreign_owner)
 }
 END_TEST
 
-RB_TEST_MAIN("git_source", head_and_state, operations, status_by_content, line_ends_and_cancel, upstream_and_remote,
+/* What libgit2 cannot read is said in words that help; the sanitizer sees that saying so costs no memory. */
+START_TEST(unsupported_forms)
+{
+    struct scratch s;
+    make_repository(&s);
+    struct rb_error err = {0};
+    struct rb_git *git = NULL;
+    git_run(s.path, "update-index", "--split-index");
+    git = open_git(s.path);
+    RB_ARENA_AUTO *arena = rb_arena_new(1 << 20);
+    struct rb_git_status out;
+    ck_assert_int_lt(rb_git_status(git, true, NULL, arena, &out, &err), 0);
+    ck_assert_msg(strstr(err.message, "--no-split-index"), "%s", err.message);
+    rb_git_close(git);
+    git = NULL;
+    git_run(s.path, "update-index", "--no-split-index");
+    git_run(s.path, "config", "core.repositoryFormatVersion", "1");
+    git_run(s.path, "config", "extensions.partialClone", "origin");
+    ck_assert_int_eq(rb_git_open(s.path, &git, &err), RB_EUNSUPPORTED);
+    ck_assert_msg(strstr(err.message, "extensions.partialclone = origin"), "%s", err.message);
+    ck_assert_ptr_null(git);
+    git_run(s.path, "config", "core.repositoryFormatVersion", "0");
+    rb_git_close(open_git(s.path)); /* version 0 ignores extensions */
+    scratch_remove(&s);
+}
+END_TEST
+
+RB_TEST_MAIN("git_source", unsupported_forms, head_and_state, operations, status_by_content, line_ends_and_cancel, upstream_and_remote,
              hostile_repository_runs_nothing, foreign_owner)
