@@ -33,7 +33,8 @@ static uint64_t tell(struct rb_app *app, enum rb_event_kind kind, const char *id
 {
     RB_BUF_AUTO line;
     rb_buf_init(&line, RB_INCIDENT_NOTE_MAX + 256);
-    rb_buf_addf(&line, "%s%s%s: ", id, *to ? " " : "", to);
+    bool said = kind == RB_EVENT_KIND_ALERT && strcmp(to, "repeated") != 0; /* the text itself says firing, resolved */
+    rb_buf_addf(&line, "%s%s%s: ", id, said ? "" : " ", said ? "" : to);
     (void)rb_buf_add_some(&line, text, strlen(text));
     rb_journal_append(app->journal, &(struct rb_journal_event){.kind = kind, .from = id, .to = to, .text = rb_buf_str(&line)});
     rb_app_persist_soon(app);
@@ -133,7 +134,7 @@ static struct rb_incident *open_incident(struct rb_app *app, struct rb_incident_
     opening->host = app->publish.host;
     opening->root = app->plan->daemon.root;
     opening->branch = app->repo.branch[0] != '\0' ? app->repo.branch : NULL;
-    opening->commit = app->repo.known ? app->repo.commit : NULL;
+    opening->commit = app->repo.known && app->repo.commit[0] != '\0' ? app->repo.commit : NULL;
     opening->safety = app->publish.newest != NULL ? rb_safety_name(app->publish.newest->safety) : NULL;
     if (rb_incidents_open_count(&app->incidents.all) >= RB_INCIDENTS_OPEN_MAX) {
         rb_error_set(err, RB_ELIMIT, "%u incidents are open, which is the most; close some: runbookd incident close ID",
@@ -305,8 +306,8 @@ static int apply(struct rb_app *app, struct rb_incident *incident, const struct 
     if (rc == 0 && !hook->firing) {
         struct rb_incident_event end = {.kind = "closed", .text = "all its alerts are resolved", .wall_ns = rb_wall_ns(app->clock)};
         end.seq = tell(app, RB_EVENT_KIND_NOTE, id, "closed", end.text);
-        collect(app, incident, RB_TIMELINE_MAX);
         rc = rb_incident_close(incident, &end, err);
+        collect(app, incident, RB_TIMELINE_MAX);
     }
     return rc;
 }
@@ -382,8 +383,8 @@ static void close_incident(struct rb_app *app, struct rb_command *command, struc
     const char *text = text_of(body, "text") != NULL ? text_of(body, "text") : "closed by hand";
     struct rb_incident_event event = {.kind = "closed", .text = text, .who = text_of(body, "who"), .wall_ns = rb_wall_ns(app->clock)};
     event.seq = tell(app, RB_EVENT_KIND_NOTE, rb_incident_text(incident, "id"), "closed", text);
-    collect(app, incident, RB_TIMELINE_MAX);
     int rc = rb_incident_close(incident, &event, &err);
+    collect(app, incident, RB_TIMELINE_MAX);
     json_decref(body);
     if (rc < 0)
         rb_app_finish_command(app, command, 409, "full", err.message);

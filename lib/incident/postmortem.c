@@ -5,6 +5,7 @@
  * in prose, and no assignment that would enable anything if it were pasted. */
 #include "runbook/incident/postmortem.h"
 
+#include <ctype.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +50,8 @@ static void say(struct paper *p, const char *text)
     rb_redact(&clean, text, strnlen(text, SAY_MAX / 8));
     rb_text_escape(&plain, rb_buf_str(&clean), clean.len);
     for (const char *c = rb_buf_str(&plain); *c; c++) {
-        if (strchr("&/=<>|`*[]_#~$\\{}", *c))
+        bool in_word = *c == '_' && c != rb_buf_str(&plain) && isalnum((unsigned char)c[-1]) && isalnum((unsigned char)c[1]);
+        if (strchr("&/=<>|`*[]_#~$\\{}", *c) && !in_word)
             rb_buf_addf(p->out, "&#%d;", *c);
         else if (*c == ':' && (c[1] == ' ' || c[1] == '\0'))
             rb_buf_adds(p->out, strncasecmp(c + 1, " true", 5) == 0 ? "&#58;" : ":");
@@ -120,7 +122,7 @@ static void add_event(struct paper *p, const json_t *event, int64_t before_ns)
     int64_t wall_ns = number_of(event, "wall_ns"), times = number_of(event, "times");
     rb_buf_adds(p->out, "| ");
     say_time(p, wall_ns);
-    rb_buf_adds(p->out, before_ns > wall_ns ? pick(p, " (clock stepped back)", " (Uhr zurückgestellt)") : "");
+    rb_buf_adds(p->out, before_ns - wall_ns > RB_NS_PER_S ? pick(p, " (clock stepped back)", " (Uhr zurückgestellt)") : "");
     rb_buf_adds(p->out, " | ");
     say(p, text_of(event, "kind"));
     rb_buf_adds(p->out, " | ");
@@ -132,7 +134,7 @@ static void add_event(struct paper *p, const json_t *event, int64_t before_ns)
         rb_buf_adds(p->out, " → ");
         say(p, to);
         rb_buf_adds(p->out, ": ");
-    } else if (*to && strcmp(text_of(event, "kind"), "alert") == 0) {
+    } else if (strcmp(to, "repeated") == 0) {
         say(p, to);
         rb_buf_adds(p->out, ": ");
     }
