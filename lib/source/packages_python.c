@@ -95,7 +95,7 @@ static int add_requirement(struct packages_reader *reader, const struct rb_found
     size_t name_len = 0;
     while (name_len < len && (isalnum((unsigned char)line[name_len]) || strchr("-_.", line[name_len])))
         name_len++;
-    if (name_len == 0)
+    if (name_len == 0 || !isalnum((unsigned char)line[0])) /* "-r other.txt", "./folder": no package by name */
         return 0;
     const char *rest = line + name_len, *end = line + len;
     const char *closing = *rest == '[' && rest < end ? memchr(rest, ']', (size_t)(end - rest)) : NULL;
