@@ -1,7 +1,7 @@
 /* The scan engine: one listing, one read and one search per file, however many checks look at it.
  *
- * Invariants: every file is handed to each job that asked for it exactly once, in the order of paths, on the caller's thread; files are read and searched by scan_lane.c,
- * on threads of scan_feed.c where there are many. All patterns of all jobs are one set, so that the tree is searched once. A job whose deadline passed or that was cancelled
+ * Invariants: every file is handed to each job that asked for it exactly once, in the order of paths, on the caller's thread; files are listed by scan_list.c, read and
+ * searched by scan_lane.c, on threads of scan_feed.c where there are many. All patterns of all jobs are one set, so that the tree is searched once. A job whose deadline passed or that was cancelled
  * sees no further file, and its summary says so: an incomplete scan must never look green. */
 #include "runbook/check/scan.h"
 
@@ -13,8 +13,7 @@
 enum { DEFAULT_MAX_FILE = 64 << 20, DEADLINE_STRIDE = 16 };
 
 struct engine {
-    struct scan_plan plan;
-    struct rb_arena *arena; /* the listing and the patterns */
+    struct scan_plan plan; /* its arena holds the listing and the patterns */
 };
 
 static void stop_job(struct scan_job_state *job, const char *why)
@@ -115,16 +114,12 @@ static bool any_active(const struct engine *engine)
     return false;
 }
 
-static int visit_all(struct engine *engine, const char *root, struct rb_error *err)
+static int visit_batches(struct engine *engine, struct scan_feed *feed, bool *out_early, struct rb_error *err)
 {
-    struct scan_feed *feed = calloc(1, sizeof(*feed));
     struct scan_batch large = {0};
-    int code = feed ? scan_feed_start(feed, &engine->plan, root, err)
-                    : rb_error_set(err, RB_ENOMEM, "out of memory at the beginning of a scan");
-    if (code == 0)
-        code = scan_batch_init(&large, &engine->plan, 1, err);
-    for (size_t number = 0; code == 0 && number * SCAN_BATCH < engine->plan.entry_count && any_active(engine); number++) {
-        const struct scan_batch *batch = scan_feed_get(feed, number);
+    const struct scan_batch *batch = NULL;
+    int code = scan_batch_init(&large, &engine->plan, 1, err);
+    for (size_t number = 0; code == 0 && (*out_early = !any_active(engine)) == false && (batch = scan_feed_get(feed, number)); number++) {
         for (size_t i = 0; i < batch->count; i++) {
             if (batch->items[i].wanted && batch->items[i].later) {
                 scan_lane_fill_large(&feed->own, &large, batch->items[i].entry);
@@ -136,44 +131,27 @@ static int visit_all(struct engine *engine, const char *root, struct rb_error *e
         scan_feed_give_back(feed);
     }
     scan_batch_fini(&large);
-    if (feed)
-        scan_feed_stop(feed);
-    free(feed);
     return code;
+}
+
+static int visit_all(struct engine *engine, struct rb_error *err)
+{
+    struct scan_feed *feed = calloc(1, sizeof(*feed));
+    bool early = true;
+    if (!feed)
+        return rb_error_set(err, RB_ENOMEM, "out of memory at the beginning of a scan");
+    int code = scan_feed_start(feed, &engine->plan, err);
+    if (code == 0)
+        code = visit_batches(engine, feed, &early, err);
+    int listed = scan_feed_stop(feed, early || code < 0, err);
+    free(feed);
+    for (size_t i = 0; engine->plan.unreachable > 0 && i < engine->plan.count; i++)
+        if (engine->plan.outside_git || engine->plan.states[i].request.untracked)
+            stop_job(&engine->plan.states[i], "a folder could not be read");
+    return code < 0 ? code : listed;
 }
 
 /* ---- preparing ---- */
-
-/* One listing that holds what every job wants: all globs together, or everything when one job asks for everything. */
-static int list_files(struct engine *engine, const char *root, struct rb_error *err)
-{
-    struct rb_file_request request = {.root = root, .cancelled = engine->plan.jobs[0].ctx.cancelled};
-    size_t globs = 0, unreachable = 0;
-    bool everything = false;
-    for (size_t i = 0; i < engine->plan.count; i++) {
-        const struct rb_scan_request *wanted = &engine->plan.states[i].request;
-        request.tracked = request.tracked || wanted->tracked;
-        request.untracked = request.untracked || wanted->untracked;
-        everything = everything || wanted->include.count == 0;
-        globs += wanted->include.count;
-    }
-    const char **include = rb_arena_array(engine->arena, globs + 1, sizeof(char *));
-    if (!include)
-        return rb_error_set(err, RB_ENOMEM, "out of memory while listing files");
-    for (size_t i = 0, at = 0; i < engine->plan.count; i++)
-        for (size_t j = 0; j < engine->plan.states[i].request.include.count; j++)
-            include[at++] = engine->plan.states[i].request.include.items[j];
-    request.include = (struct rb_strings){include, everything ? 0 : globs};
-    if (engine->plan.count == 1)
-        request.exclude = engine->plan.states[0].request.exclude;
-    request.out_unreachable = &unreachable;
-    request.out_outside_git = &engine->plan.outside_git;
-    int code = rb_files_list(&request, engine->arena, &engine->plan.entries, &engine->plan.entry_count, err);
-    for (size_t i = 0; code == 0 && unreachable > 0 && i < engine->plan.count; i++)
-        if (engine->plan.outside_git || engine->plan.states[i].request.untracked)
-            stop_job(&engine->plan.states[i], "a folder could not be read");
-    return code;
-}
 
 static int begin_jobs(struct engine *engine, struct rb_error *err)
 {
@@ -203,7 +181,7 @@ static int compile_patterns(struct engine *engine, struct rb_error *err)
     }
     if (count == 0)
         return 0;
-    struct rb_pattern *all = rb_arena_array(engine->arena, count, sizeof(*all));
+    struct rb_pattern *all = rb_arena_array(engine->plan.arena, count, sizeof(*all));
     if (!all)
         return rb_error_set(err, RB_ENOMEM, "out of memory while compiling patterns");
     for (size_t i = 0; i < engine->plan.count; i++) {
@@ -214,15 +192,13 @@ static int compile_patterns(struct engine *engine, struct rb_error *err)
     return rb_pattern_set_new(all, count, &engine->plan.set, &bad, err);
 }
 
-static int run_jobs(struct engine *engine, const char *root, struct rb_error *err)
+static int run_jobs(struct engine *engine, struct rb_error *err)
 {
     int code = begin_jobs(engine, err);
     if (code == 0)
         code = compile_patterns(engine, err);
     if (code == 0)
-        code = list_files(engine, root, err);
-    if (code == 0)
-        code = visit_all(engine, root, err);
+        code = visit_all(engine, err);
     for (size_t i = 0; code == 0 && i < engine->plan.count; i++)
         engine->plan.jobs[i].kind->scan->finish(&engine->plan.jobs[i].ctx, engine->plan.states[i].state, &engine->plan.states[i].summary,
                                                 engine->plan.jobs[i].outcome);
@@ -233,18 +209,18 @@ int rb_scan_run(const char *root, struct rb_scan_job *jobs, size_t count, struct
 {
     if (count == 0)
         return 0;
-    struct engine engine = {.plan = {.jobs = jobs, .count = count}};
+    struct engine engine = {.plan = {.root = root, .jobs = jobs, .count = count}};
     int code = 0;
     engine.plan.states = calloc(count, sizeof(*engine.plan.states));
-    engine.arena = rb_arena_new((size_t)256 << 20);
-    if (engine.plan.states && engine.arena)
-        code = run_jobs(&engine, root, err);
+    engine.plan.arena = rb_arena_new((size_t)256 << 20);
+    if (engine.plan.states && engine.plan.arena)
+        code = run_jobs(&engine, err);
     else
         code = rb_error_set(err, RB_ENOMEM, "out of memory at the beginning of a scan");
     for (size_t i = 0; engine.plan.states && i < count; i++)
         free(engine.plan.states[i].hits);
     rb_pattern_set_free(engine.plan.set);
     free(engine.plan.states);
-    rb_arena_free(engine.arena);
+    rb_arena_free(engine.plan.arena);
     return code;
 }

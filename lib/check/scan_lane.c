@@ -1,8 +1,9 @@
 /* Reading and searching the files of one batch.
  *
- * Invariants: nothing but regular files is opened, by lstat first, and what was opened must still be that file when it was read: same inode, size and time; no
- * symlink is ever followed. A batch's bytes lie in one buffer that is reused, so that they are searched while they are still in the cache. Opening costs more than reading
- * here: five calls a file and not one more. */
+ * Invariants: nothing but what was seen as a regular file is opened (never blocking: what stands there may be another thing by now), and what was opened must have been
+ * one file from before to after it was read: same inode, size and times; no
+ * symlink is ever followed. What is known from before is lstat's, or, for a file that git's index knows as it is, the index's: opening costs more than reading
+ * here, so four calls for such a file and five for others. A batch's bytes lie in one buffer that is reused: they are searched while they are still in the cache. */
 #include "scan_internal.h"
 
 #include <errno.h>
@@ -15,12 +16,12 @@
 
 #include "runbook/base/glob.h"
 
-enum { SNIFF = 64 << 10 };
+enum { SNIFF = 64 << 10, DOUBT_MAX = 4096 };
 
-int scan_lane_init(struct scan_lane *lane, const struct scan_plan *plan, const char *root, struct rb_error *err)
+int scan_lane_init(struct scan_lane *lane, const struct scan_plan *plan, struct rb_error *err)
 {
-    *lane = (struct scan_lane){.plan = plan};
-    int code = rb_below_init(&lane->below, root, err);
+    *lane = (struct scan_lane){.plan = plan, .doubt_step = 1};
+    int code = rb_below_init(&lane->below, plan->root, err);
     if (code < 0 || !plan->set)
         return code;
     size_t patterns = 0;
@@ -94,6 +95,13 @@ static bool is_same(const struct stat *before, const struct stat *after)
            rb_stat_mtime_ns(before) == rb_stat_mtime_ns(after);
 }
 
+/* `size` bytes after the used ones are about to hold something. */
+static void touch(struct scan_batch *batch, size_t size)
+{
+    if (batch->used + size > batch->touched)
+        batch->touched = batch->used + size;
+}
+
 /* Reads until `room` is full, the file ends, or a call gives less than asked for, which a regular file does only at its end. */
 static ssize_t read_up_to(int fd, char *bytes, size_t room)
 {
@@ -114,8 +122,7 @@ static const char *read_bytes(struct scan_lane *lane, struct scan_batch *batch, 
     if (fd < 0)
         return fd == -ENOENT ? "deleted" : "unreadable";
     size_t size = (size_t)before->st_size;
-    if (batch->used + size + 1 > batch->touched)
-        batch->touched = batch->used + size + 1;
+    touch(batch, size + 1);
     ssize_t len = read_up_to(fd, batch->bytes + batch->used, size + 1); /* one byte more shows that it grew */
     struct stat after;
     bool known = fstat(fd, &after) == 0;
@@ -131,6 +138,54 @@ static const char *read_bytes(struct scan_lane *lane, struct scan_batch *batch, 
         return "changed_while_read";
     file->len = size;
     return NULL;
+}
+
+/* Whether `after` is the file that git's index describes. An entry as young as the index itself may have changed within the same tick, and whole seconds tell
+ * too little: git's own rules for "racy" entries. */
+static bool is_as_indexed(const struct scan_plan *plan, const struct rb_file_entry *entry, const struct stat *after)
+{
+    return S_ISREG(after->st_mode) && entry->index_size == (int64_t)after->st_size && entry->index_ino == (uint32_t)after->st_ino &&
+           entry->index_mtime_ns == rb_stat_mtime_ns(after) && entry->index_ctime_ns == rb_stat_ctime_ns(after) &&
+           entry->index_mtime_ns < plan->index_mtime_ns && entry->index_ctime_ns % 1000000000 != 0;
+}
+
+static bool may_be_as_indexed(struct scan_lane *lane, const struct scan_batch *batch, const struct rb_file_entry *entry)
+{
+    if (!entry->regular || entry->index_size < 0 || (uint64_t)entry->index_size > lane->plan->max_file_bytes ||
+        (uint64_t)entry->index_size >= batch->cap - batch->used)
+        return false;
+    if (lane->doubt == 0)
+        return true;
+    lane->doubt--;
+    return false;
+}
+
+/* Reads a file in the belief that it is as git's index has it, which is true for nearly all of a work tree. False: nothing is known, look at it closely. Where the belief
+ * fails again and again (a tree that was copied) it is held less and less often. */
+static bool read_as_indexed(struct scan_lane *lane, struct scan_batch *batch, struct scan_item *item)
+{
+    struct rb_scan_file *file = &item->file;
+    if (!may_be_as_indexed(lane, batch, item->entry))
+        return false;
+    int fd = rb_below_open(&lane->below, file->path, O_RDONLY | O_NOCTTY);
+    if (fd < 0)
+        return false;
+    struct stat after;
+    size_t size = (size_t)item->entry->index_size;
+    touch(batch, size + 1);
+    ssize_t len = read_up_to(fd, batch->bytes + batch->used, size + 1);
+    bool same = fstat(fd, &after) == 0 && len == (ssize_t)size && is_as_indexed(lane->plan, item->entry, &after);
+    close(fd);
+    if (!same) {
+        lane->doubt = lane->doubt_step;
+        lane->doubt_step = lane->doubt_step < DOUBT_MAX ? 2 * lane->doubt_step : DOUBT_MAX;
+        return false;
+    }
+    lane->doubt_step = 1;
+    file->mode = (int)after.st_mode;
+    file->mtime_ns = rb_stat_mtime_ns(&after);
+    file->len = size;
+    return true;
 }
 
 /* Whether a file above the limit begins like a binary one: then nobody misses its text. */
@@ -239,9 +294,8 @@ static bool keep_text(struct scan_batch *batch, struct rb_scan_file *file, const
     }
     memcpy(batch->bytes + batch->used, result->text, result->len);
     file->text = batch->bytes + batch->used;
+    touch(batch, result->len);
     batch->used += result->len;
-    if (batch->used > batch->touched)
-        batch->touched = batch->used;
     return true;
 }
 
@@ -296,7 +350,7 @@ static void fill_item(struct scan_lane *lane, struct scan_batch *batch, struct s
     *file = (struct rb_scan_file){.path = item->entry->path, .tracked = item->entry->tracked};
     item->later = false;
     item->first_hit = batch->hit_count;
-    file->problem = read_once(lane, batch, item, grow);
+    file->problem = read_as_indexed(lane, batch, item) ? NULL : read_once(lane, batch, item, grow);
     if (file->problem && strcmp(file->problem, "changed_while_read") == 0)
         file->problem = read_once(lane, batch, item, grow);
     if (file->problem || item->later) {
@@ -315,11 +369,10 @@ static void fill_item(struct scan_lane *lane, struct scan_batch *batch, struct s
     file->len = 0;
 }
 
-void scan_lane_fill(struct scan_lane *lane, struct scan_batch *batch, size_t first)
+void scan_lane_fill(struct scan_lane *lane, struct scan_batch *batch, size_t first, size_t count)
 {
     const struct scan_plan *plan = lane->plan;
-    size_t left = plan->entry_count - first;
-    batch->count = left < SCAN_BATCH ? left : SCAN_BATCH;
+    batch->count = count;
     batch->used = 0;
     batch->hit_count = 0;
     for (size_t i = 0; i < batch->count; i++) {

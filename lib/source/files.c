@@ -1,6 +1,7 @@
 /* The files of a tree: git's index and what git does not ignore, matched against globs.
  *
- * The index is read once and held in memory only; its order (bytes of the path) is the order of the result, so that untracked files need one sort. A root below the
+ * The index is read once and held in memory only; its order (bytes of the path) is the order of the result and of the walk behind untracked files, so that the two are
+ * merged as they come and a reader need not wait for the end. A root below the
  * top of the work tree sees only its own part. Submodules and nested repositories are other people's trees and left out. */
 #include "runbook/source/files.h"
 
@@ -11,13 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_MAX_ENTRIES = 200000 };
-
 struct list {
     const struct rb_file_request *request;
     struct rb_arena *arena;
-    struct rb_file_entry *items; /* malloc: grows */
-    size_t count, cap, max;
+    int (*found)(void *ctx, const struct rb_file_entry *entry, struct rb_error *err);
+    void *ctx;
+    size_t count, max;
+    /* git's side */
+    const char **paths;            /* relative to the root, each once */
+    const git_index_entry **stats; /* the same shape */
+    size_t tracked_count, next;    /* next: the first that was not handed out yet */
 };
 
 static bool wanted(const struct rb_file_request *request, const char *path)
@@ -34,54 +38,71 @@ static int add_entry(struct list *list, const struct rb_file_entry *entry, struc
 {
     if (list->count >= list->max)
         return rb_error_set(err, RB_ELIMIT, "more than %zu files match: narrow the globs", list->max);
-    if (list->count == list->cap) {
-        size_t cap = list->cap ? list->cap * 2 : 256;
-        struct rb_file_entry *bigger = realloc(list->items, cap * sizeof(*bigger));
-        if (!bigger)
-            return rb_error_set(err, RB_ENOMEM, "out of memory while listing files");
-        list->items = bigger;
-        list->cap = cap;
-    }
-    list->items[list->count] = *entry;
-    list->items[list->count].path = rb_arena_strdup(list->arena, entry->path);
-    if (!list->items[list->count++].path)
+    struct rb_file_entry kept = *entry;
+    kept.path = rb_arena_strdup(list->arena, entry->path);
+    if (!kept.path)
         return rb_error_set(err, RB_ENOMEM, "out of memory while listing files");
-    return 0;
+    list->count++;
+    return list->found(list->ctx, &kept, err);
 }
 
-/* Adds what the index holds below the prefix; `out_paths` gets every path (submodules too) for the walk. */
-static int list_index(struct list *list, git_index *index, const char *prefix, const char ***out_paths, size_t *out_count,
-                      struct rb_error *err)
+/* Collects what the index holds below the prefix, submodules too: the walk must know them. */
+static int read_index(struct list *list, git_index *index, const char *prefix, struct rb_error *err)
 {
-    size_t total = git_index_entrycount(index), prefix_len = strlen(prefix);
-    const char **paths = rb_arena_array(list->arena, total ? total : 1, sizeof(char *));
-    if (!paths)
+    size_t total = git_index_entrycount(index), prefix_len = strlen(prefix), count = 0;
+    list->paths = rb_arena_array(list->arena, total + 1, sizeof(*list->paths));
+    list->stats = rb_arena_array(list->arena, total + 1, sizeof(*list->stats));
+    if (!list->paths || !list->stats)
         return rb_error_set(err, RB_ENOMEM, "out of memory while listing files");
-    int code = 0;
-    size_t count = 0;
-    for (size_t i = 0; i < total && code == 0; i++) {
+    for (size_t i = 0; i < total; i++) {
         const git_index_entry *from = git_index_get_byindex(index, i);
         if (strncmp(from->path, prefix, prefix_len) != 0)
             continue;
         const char *path = from->path + prefix_len;
-        bool again = count > 0 && strcmp(paths[count - 1], path) == 0; /* stages of a conflict */
-        if (!again)
-            paths[count++] = path;
-        bool submodule = (from->mode & S_IFMT) == (S_IFDIR | S_IFLNK);
-        if (again || !list->request->tracked || (submodule && !list->request->submodules) || !wanted(list->request, path))
-            continue;
-        struct rb_file_entry entry = {.path = path, .tracked = true, .mode = from->mode, .conflicted = GIT_INDEX_ENTRY_STAGE(from) > 0};
-        memcpy(entry.blob, from->id.id, sizeof(entry.blob));
-        entry.index_mtime_ns = (int64_t)from->mtime.seconds * 1000000000 + from->mtime.nanoseconds;
-        entry.index_size = from->file_size;
-        entry.index_ctime_ns = (int64_t)from->ctime.seconds * 1000000000 + from->ctime.nanoseconds;
-        entry.index_ino = from->ino;
-        entry.assumed = (from->flags & GIT_INDEX_ENTRY_VALID) || (from->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE);
-        code = add_entry(list, &entry, err);
+        if (count > 0 && strcmp(list->paths[count - 1], path) == 0)
+            continue; /* stages of a conflict */
+        list->paths[count] = path;
+        list->stats[count++] = from;
     }
-    *out_paths = paths;
-    *out_count = count;
+    list->tracked_count = count;
+    return 0;
+}
+
+static int add_tracked(struct list *list, size_t at, bool regular, struct rb_error *err)
+{
+    const git_index_entry *from = list->stats[at];
+    bool submodule = (from->mode & S_IFMT) == (S_IFDIR | S_IFLNK);
+    if (!list->request->tracked || (submodule && !list->request->submodules) || !wanted(list->request, list->paths[at]))
+        return 0;
+    struct rb_file_entry entry = {
+        .path = list->paths[at], .tracked = true, .regular = regular, .mode = from->mode, .conflicted = GIT_INDEX_ENTRY_STAGE(from) > 0};
+    memcpy(entry.blob, from->id.id, sizeof(entry.blob));
+    entry.index_mtime_ns = (int64_t)from->mtime.seconds * 1000000000 + from->mtime.nanoseconds;
+    entry.index_size = from->file_size;
+    entry.index_ctime_ns = (int64_t)from->ctime.seconds * 1000000000 + from->ctime.nanoseconds;
+    entry.index_ino = from->ino;
+    entry.assumed = (from->flags & GIT_INDEX_ENTRY_VALID) || (from->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE);
+    return add_entry(list, &entry, err);
+}
+
+/* Hands out what is tracked and comes before `path` (NULL: all) and was not seen on disk. */
+static int catch_up(struct list *list, const char *path, struct rb_error *err)
+{
+    int code = 0;
+    while (code == 0 && list->next < list->tracked_count && (!path || strcmp(list->paths[list->next], path) < 0))
+        code = add_tracked(list, list->next++, false, err);
     return code;
+}
+
+static int add_seen(void *ctx, size_t index, bool regular, struct rb_error *err)
+{
+    struct list *list = ctx;
+    int code = 0;
+    while (code == 0 && list->next < index)
+        code = add_tracked(list, list->next++, false, err);
+    if (code < 0 || list->next > index)
+        return code;
+    return add_tracked(list, list->next++, regular, err);
 }
 
 static bool enter_dir(void *ctx, const char *dir)
@@ -106,13 +127,13 @@ static bool enter_dir(void *ctx, const char *dir)
 static int add_untracked(void *ctx, const char *path, const struct stat *st, struct rb_error *err)
 {
     struct list *list = ctx;
-    if (!wanted(list->request, path))
-        return 0;
+    int code = catch_up(list, path, err);
+    if (code < 0 || !wanted(list->request, path))
+        return code;
     return add_entry(list, &(struct rb_file_entry){.path = path, .mode = (unsigned)st->st_mode}, err);
 }
 
-static int list_untracked(struct list *list, git_repository *repo, const char *prefix, const char *const *tracked, size_t tracked_count,
-                          struct rb_error *err)
+static int walk_tree(struct list *list, git_repository *repo, const char *prefix, struct rb_error *err)
 {
     struct rb_below below;
     int code = rb_below_init(&below, list->request->root, err);
@@ -121,11 +142,12 @@ static int list_untracked(struct list *list, git_repository *repo, const char *p
     struct walk walk = {.below = &below,
                         .repo = repo,
                         .prefix = prefix,
-                        .tracked = tracked,
-                        .tracked_count = tracked_count,
+                        .tracked = list->paths,
+                        .tracked_count = list->tracked_count,
                         .cancelled = list->request->cancelled,
                         .enter = enter_dir,
                         .found = add_untracked,
+                        .tracked_seen = add_seen,
                         .ctx = list};
     code = walk_run(&walk, err);
     if (list->request->out_unreachable)
@@ -148,36 +170,26 @@ static int list_git(struct list *list, struct rb_git *git, struct rb_error *err)
     git_index *index = NULL;
     if (code == 0 && git_repository_index(&index, git->repo) < 0)
         code = git_fail(err, RB_ESYS, "cannot read the git index");
-    const char **paths = NULL;
-    size_t count = 0;
     if (code == 0 && list->request->out_index_mtime_ns)
         *list->request->out_index_mtime_ns = written_at(index);
     if (code == 0)
-        code = list_index(list, index, prefix, &paths, &count, err);
+        code = read_index(list, index, prefix, err);
     if (code == 0 && list->request->untracked)
-        code = list_untracked(list, git->repo, prefix, paths, count, err);
+        code = walk_tree(list, git->repo, prefix, err);
+    if (code == 0)
+        code = catch_up(list, NULL, err);
     git_index_free(index);
     return code;
 }
 
-static int compare_entries(const void *left, const void *right)
+int rb_files_each(const struct rb_file_request *request, struct rb_arena *arena,
+                  int (*found)(void *ctx, const struct rb_file_entry *entry, struct rb_error *err), void *ctx, struct rb_error *err)
 {
-    return strcmp(((const struct rb_file_entry *)left)->path, ((const struct rb_file_entry *)right)->path);
-}
-
-/* The index comes sorted: without untracked files nothing is left to do. */
-static bool is_sorted(const struct list *list)
-{
-    for (size_t i = 1; i < list->count; i++)
-        if (strcmp(list->items[i - 1].path, list->items[i].path) > 0)
-            return false;
-    return true;
-}
-
-int rb_files_list(const struct rb_file_request *request, struct rb_arena *arena, struct rb_file_entry **out, size_t *out_count,
-                  struct rb_error *err)
-{
-    struct list list = {.request = request, .arena = arena, .max = request->max_entries ? request->max_entries : DEFAULT_MAX_ENTRIES};
+    struct list list = {.request = request,
+                        .arena = arena,
+                        .found = found,
+                        .ctx = ctx,
+                        .max = request->max_entries ? request->max_entries : RB_FILES_MAX_ENTRIES};
     struct rb_git *git = NULL;
     struct rb_error open_err = {0};
     if (request->out_unreachable)
@@ -192,21 +204,47 @@ int rb_files_list(const struct rb_file_request *request, struct rb_arena *arena,
     if (code == 0)
         code = list_git(&list, git, err);
     else if (code == RB_ENOTFOUND)
-        code = list_untracked(&list, NULL, "", NULL, 0, err);
+        code = walk_tree(&list, NULL, "", err);
     else
         code = rb_error_set(err, code, "%s", open_err.message);
     rb_git_close(git);
-    if (code == 0 && !is_sorted(&list))
-        qsort(list.items, list.count, sizeof(*list.items), compare_entries);
-    struct rb_file_entry *entries = code == 0 ? rb_arena_array(arena, list.count ? list.count : 1, sizeof(*entries)) : NULL;
+    return code;
+}
+
+struct growing {
+    struct rb_file_entry *items; /* malloc: grows */
+    size_t count, cap;
+};
+
+static int append(void *ctx, const struct rb_file_entry *entry, struct rb_error *err)
+{
+    struct growing *growing = ctx;
+    if (growing->count == growing->cap) {
+        size_t cap = growing->cap ? growing->cap * 2 : 256;
+        struct rb_file_entry *bigger = realloc(growing->items, cap * sizeof(*bigger));
+        if (!bigger)
+            return rb_error_set(err, RB_ENOMEM, "out of memory while listing files");
+        growing->items = bigger;
+        growing->cap = cap;
+    }
+    growing->items[growing->count++] = *entry;
+    return 0;
+}
+
+int rb_files_list(const struct rb_file_request *request, struct rb_arena *arena, struct rb_file_entry **out, size_t *out_count,
+                  struct rb_error *err)
+{
+    struct growing growing = {0};
+    int code = rb_files_each(request, arena, append, &growing, err);
+    struct rb_file_entry *entries = code == 0 ? rb_arena_array(arena, growing.count + 1, sizeof(*entries)) : NULL;
     if (code == 0 && !entries)
         code = rb_error_set(err, RB_ENOMEM, "out of memory while listing files");
     if (code == 0) {
-        if (list.count > 0)
-            memcpy(entries, list.items ? list.items : entries, list.count * sizeof(*entries));
+        if (growing.count > 0)
+            memcpy(entries, growing.items, growing.count * sizeof(*entries));
         *out = entries;
-        *out_count = list.count;
+        *out_count = growing.count;
     }
-    free(list.items);
+    free(growing.items);
     return code;
 }

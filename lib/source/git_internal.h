@@ -16,7 +16,7 @@ struct rb_git {
 int git_fail(struct rb_error *err, int code, const char *what);
 
 /* A walk over a folder that reports what git does not track (or every file when `repo` is NULL). Iterative, bounded, follows no symlink, enters no
- * nested repository. */
+ * nested repository. In the order of paths. */
 struct walk {
     struct rb_below *below;
     git_repository *repo;       /* NULL: no git */
@@ -28,6 +28,7 @@ struct walk {
     size_t unreachable;
     bool (*enter)(void *ctx, const char *dir); /* may be NULL; false leaves the folder out */
     int (*found)(void *ctx, const char *path, const struct stat *st, struct rb_error *err);
+    int (*tracked_seen)(void *ctx, size_t index, bool regular, struct rb_error *err); /* may be NULL: tracked[index] exists */
     void *ctx;
 };
 int walk_run(struct walk *walk, struct rb_error *err) RB_MUST_CHECK;

@@ -15,6 +15,7 @@
 struct rb_file_entry {
     const char *path; /* relative to root, '/' */
     bool tracked;
+    bool regular;                       /* its folder named it as a regular file a moment ago; false: not known */
     unsigned mode;                      /* of the index for tracked files, else st_mode */
     unsigned char blob[20];             /* of the index; zero when untracked */
     int64_t index_mtime_ns, index_size; /* stat data of the index; 0 when untracked */
@@ -23,11 +24,12 @@ struct rb_file_entry {
     bool conflicted;
     bool assumed; /* assume-unchanged or skip-worktree: git itself does not look at the file */
 };
+enum { RB_FILES_MAX_ENTRIES = 200000 };
 struct rb_file_request {
     const char *root;
     struct rb_strings include, exclude; /* globs */
     bool tracked, untracked;
-    size_t max_entries;           /* 0: 200,000 */
+    size_t max_entries;           /* 0: RB_FILES_MAX_ENTRIES */
     const atomic_bool *cancelled; /* may be NULL; ends the walk early with RB_ETIMEOUT */
     bool *out_outside_git;        /* may be NULL: set to whether there is no repository */
     bool no_git;                  /* do not look for a repository: every file counts as untracked */
@@ -37,6 +39,12 @@ struct rb_file_request {
 };
 /* Sorted by path, without duplicates. RB_ELIMIT when there are more. Outside a git repository every file counts as untracked and .git-like folders are left out. Any thread. */
 int rb_files_list(const struct rb_file_request *request, struct rb_arena *arena, struct rb_file_entry **out, size_t *out_count,
+                  struct rb_error *err) RB_MUST_CHECK;
+
+/* The same, one entry after the other as it becomes known. `entry` is lent for the call, its path lies in the arena; a negative code of `found` ends the listing and is
+ * returned. What the out_ pointers of the request tell about the repository is written before the first call. */
+int rb_files_each(const struct rb_file_request *request, struct rb_arena *arena,
+                  int (*found)(void *ctx, const struct rb_file_entry *entry, struct rb_error *err), void *ctx,
                   struct rb_error *err) RB_MUST_CHECK;
 
 /* What a pattern names on disk, git or not: files, folders, links, dot files. For the `path` kind. */
