@@ -493,6 +493,9 @@ static enum rb_net_failure failure_of(const struct rb_http_transfer *transfer, C
         return RB_NET_CLOSED;
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
+        /* Also what libcurl says of a chunk that is none; only its text tells that from a lost connection. */
+        if (strstr(transfer->curl_error, "chunked-encoding"))
+            return RB_NET_PROTOCOL;
         return number == ECONNRESET || number == EPIPE ? RB_NET_RESET : RB_NET_CLOSED;
     case CURLE_PARTIAL_FILE:
         return RB_NET_TRUNCATED;

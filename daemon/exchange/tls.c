@@ -17,7 +17,7 @@
 #include "resolver.h"
 #include "runbook/base/clock.h"
 
-enum { MAX_STORES = 16, MAX_CONTEXTS = 16, MAX_NAME_BYTES = 512 };
+enum { MAX_STORES = 16, MAX_CONTEXTS = 16, MAX_NAME_BYTES = 512, MAX_BUNDLE = 1 << 20 };
 
 struct store {
     char *path;
@@ -131,6 +131,10 @@ static X509_STORE *find_store(struct rb_tls_cache *cache, const char *ca_file, s
     }
     if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) {
         rb_error_set(err, RB_ENOTFOUND, "cannot read the CA bundle %s; correct ca_file", path);
+        return NULL;
+    }
+    if (st.st_size > MAX_BUNDLE) { /* it is parsed on the loop thread, about 100 ms a megabyte */
+        rb_error_set(err, RB_ELIMIT, "the CA bundle %s is larger than 1 MiB; give ca_file only the authorities that are needed", path);
         return NULL;
     }
     for (size_t i = 0; i < MAX_STORES; i++) {

@@ -96,8 +96,10 @@ int rb_linux_remote_mounts(struct rb_arena *arena, const char *const **out, stru
     for (size_t i = 0; i < text.len; i++)
         lines += text.data[i] == '\n';
     const char **points = rb_arena_array(arena, lines + 1, sizeof *points);
+    if (!points)
+        return rb_platform_arena_fail(err, "mounts");
     char *rest = text.data, *line;
-    while (points && (line = strsep(&rest, "\n")) != NULL) {
+    while ((line = strsep(&rest, "\n")) != NULL) {
         char *point = NULL, *type = NULL;
         if (parse_line(line, &point, &type) && may_hang(type))
             points[count++] = rb_arena_strdup(arena, point);

@@ -142,6 +142,11 @@ def truncated(conn):
     conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this")
 
 
+def chunk_wrong(conn):
+    read_request(conn)
+    conn.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n")
+
+
 def chunk_cut(conn):
     read_request(conn)
     conn.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
@@ -236,7 +241,7 @@ def unix_server(name, handler):
 
 
 def main():
-    for handler in (ok, echo, status_page, metrics, metrics_error, lags, redirect, closes, resets, hangs, drips, many_headers, long_header, big_body, truncated, chunk_cut, garbage, mail, flood, silent):
+    for handler in (ok, echo, status_page, metrics, metrics_error, lags, redirect, closes, resets, hangs, drips, many_headers, long_header, big_body, truncated, chunk_cut, chunk_wrong, garbage, mail, flood, silent):
         listener = listen()
         serve(listener, handler)
         announce(handler.__name__, listener)

@@ -241,6 +241,7 @@ static const struct {
     {"{kind: http, url: 'http://127.0.0.1:@big_body/', max_body: 8MiB}", "none", RB_SIGHTING_PRESENT},
     {"{kind: http, url: 'http://127.0.0.1:@truncated/'}", "truncated", RB_SIGHTING_PRESENT},
     {"{kind: http, url: 'http://127.0.0.1:@chunk_cut/'}", "truncated", RB_SIGHTING_PRESENT},
+    {"{kind: http, url: 'http://127.0.0.1:@chunk_wrong/'}", "protocol", RB_SIGHTING_PRESENT},
     {"{kind: http, url: 'http://127.0.0.1:@garbage/'}", "protocol", RB_SIGHTING_PRESENT},
     {"{kind: http, url: 'http://127.0.0.1:@redirect/loop', redirects: 5}", "redirects", RB_SIGHTING_PRESENT},
     {"{kind: http, url: 'http://127.0.0.1:@redirect/loop'}", "status", RB_SIGHTING_PRESENT},
