@@ -94,17 +94,13 @@ static void add_not_linked(struct diagnosis *d, struct rb_not_linked entry)
     d->out->not_linked[d->out->not_linked_count++] = entry;
 }
 
-/* What is cited beside a cause is linked; the rest of the check's items stand one by one, so that each can be judged. */
+/* What is cited beside a cause is linked; the other items stand one by one, so that each can be judged. */
 static void add_drift(struct diagnosis *d, size_t check)
 {
     const struct rb_record *record = record_of(d, check);
     const struct rb_drift_report *report = record->drift;
-    size_t cited = 0, open = 0;
-    for (size_t k = 0; k < report->item_count; k++) {
-        open += report->items[k].accepted == NULL;
-        cited += report->items[k].accepted == NULL && is_cited(d->out, &report->items[k]);
-    }
-    if (cited == 0) {
+    /* Without a cause the check is one warning; beside one, each file is a suspect of its own. */
+    if (d->out->cause_count == 0 || report->items_dropped || report->item_count > ITEMS_MAX) {
         add_not_linked(d, (struct rb_not_linked){.check = check, .since_wall_ns = record->since_wall_ns});
         return;
     }

@@ -54,7 +54,8 @@ void rb_triage_verdict(const struct rb_triage *t, struct rb_buf *out)
         verdict_causes(t, out);
         break;
     case RB_VERDICT_UNDETERMINED:
-        RB_SAY(out, t->language, UNDETERMINED_VERDICT, NULL);
+        rb_buf_adds(out,
+                    rb_message(t->language, diagnosis->undetermined_count ? RB_MSG_UNDETERMINED_FAILING : RB_MSG_UNDETERMINED_VERDICT));
         break;
     case RB_VERDICT_BLIND:
         RB_SAY(out, t->language, BLIND_VERDICT, NULL);

@@ -191,7 +191,7 @@ static void add_list(struct paper *p, enum rb_message label, const char *const *
         RB_BUF_AUTO text;
         rb_buf_init(&text, SCRATCH);
         rb_buf_addf(&text, "%s%s%s", quote, items[i], quote);
-        item(p, i ? "" : rb_message(p->t->language, label), rb_buf_str(&text));
+        item_lines(p, i ? "" : rb_message(p->t->language, label), rb_buf_str(&text), *quote ? 1 : 2);
     }
     more(p, count > LIST_SHOWN ? count - LIST_SHOWN : 0, true);
 }

@@ -1,0 +1,343 @@
+/* The dependency graph: edges from facts and words, their direction, when they are idle, and circles. */
+#include "../support/check_main.h"
+#include "../support/state_fixture.h"
+#include "runbook/check/facts.h"
+#include "runbook/incident/diagnosis.h"
+#include "runbook/incident/graph.h"
+
+#define KIND(kind_name, class)                       \
+    static const struct rb_kind kind_##kind_name = { \
+        .schema = {.schema = {.name = #kind_name}}, .reasons = reasons, .values = values, .exec = class}
+
+static const struct rb_reason_def reasons[] = {{"refused", "."},     {"status", "."},      {"not_listening", "."},
+                                               {"wrong_owner", "."}, {"exited", "."},      {"broken", "."},
+                                               {"wrong_value", "."}, {"not_running", "."}, {"exit", "."},
+                                               {"target_down", "."}, {"disk_low", "."},    {"engine_unreachable", "."},
+                                               {"operation", "."},   {NULL, NULL}};
+static const struct rb_value_def values[] = {{.name = "service_up", .unit = "", .help = ".", .label = "service"}, {.name = NULL}};
+KIND(port, RB_EXEC_WORKER);
+KIND(http, RB_EXEC_EXCHANGE);
+KIND(tcp, RB_EXEC_EXCHANGE);
+KIND(compose, RB_EXEC_EXCHANGE);
+KIND(prometheus, RB_EXEC_EXCHANGE);
+KIND(docker, RB_EXEC_EXCHANGE);
+KIND(syntax, RB_EXEC_WORKER);
+KIND(keys, RB_EXEC_WORKER);
+KIND(command, RB_EXEC_CHILD);
+KIND(host, RB_EXEC_WORKER);
+KIND(git, RB_EXEC_WORKER);
+
+struct told {
+    const struct rb_kind *kind;
+    enum rb_result result;
+    const char *reason, *message;
+    const char *facts[9]; /* key, value, …, NULL */
+    const char *up;       /* a service that is up, or NULL */
+};
+
+struct world {
+    struct fixture f;
+    struct rb_snapshot *snapshot;
+    struct rb_view view;
+    struct rb_arena *arena;
+    struct rb_edges edges;
+    struct rb_diagnosis diagnosis;
+};
+
+static void tell(struct fixture *f, size_t index, const struct told *told)
+{
+    RB_ARENA_AUTO *arena = rb_arena_new(1 << 20);
+    struct rb_outcome outcome;
+    rb_outcome_init(&outcome, arena);
+    rb_outcome_set(&outcome, told->result, told->reason ? told->reason : "none", "%s", told->message ? told->message : "");
+    for (size_t i = 0; told->facts[i]; i += 2)
+        rb_outcome_fact(&outcome, told->facts[i], "%s", told->facts[i + 1]);
+    if (told->up)
+        rb_outcome_value(&outcome, "service_up", told->up, 1);
+    rb_store_started(f->store, index);
+    (void)rb_store_completed(f->store, index, &outcome, rb_elapsed_ns(&f->clock.clock));
+    rb_fake_clock_advance(&f->clock, SECOND);
+}
+
+static struct rb_plan *plan_of(const struct told *told, size_t count)
+{
+    struct rb_plan *plan = fixture_plan(count);
+    plan->daemon.root = "/r";
+    for (size_t i = 0; i < count; i++)
+        plan->checks[i].kind = &told[i].kind->schema;
+    return plan;
+}
+
+static void look(struct world *w)
+{
+    w->snapshot = fixture_snapshot(&w->f);
+    w->view = rb_view_of(w->snapshot, &w->f.clock.clock);
+    w->arena = rb_arena_new((size_t)64 << 20);
+    struct rb_diagnosis_options options = {.max_age_ns = 5 * SECOND};
+    struct rb_error err = {0};
+    ck_assert_int_eq(rb_graph_edges(&w->view, w->arena, &w->edges, &err), 0);
+    ck_assert_int_eq(rb_diagnose(&w->view, &options, w->arena, &w->diagnosis, &err), 0);
+}
+
+static void world_open(struct world *w, const struct told *told, size_t count)
+{
+    fixture_start(&w->f, plan_of(told, count));
+    for (size_t i = 0; i < count; i++)
+        tell(&w->f, i, &told[i]);
+    look(w);
+}
+
+static void world_close(struct world *w)
+{
+    rb_arena_free(w->arena);
+    rb_snapshot_unref(w->snapshot);
+    fixture_end(&w->f);
+}
+
+static const struct rb_edge *edge(const struct world *w, size_t from, size_t to)
+{
+    for (size_t i = 0; i < w->edges.count; i++) {
+        if (w->edges.items[i].from == from && w->edges.items[i].to == to)
+            return &w->edges.items[i];
+    }
+    return NULL;
+}
+
+START_TEST(a_stopped_container_explains_port_and_probes_without_depends_on)
+{
+    static const struct told told[] = {
+        {&kind_http, RB_RESULT_FAIL, "refused", "refused", {RB_FACT_TARGET, "localhost:9090", NULL}, NULL},
+        {&kind_tcp, RB_RESULT_FAIL, "refused", "refused", {RB_FACT_TARGET, "127.0.0.1:9090", NULL}, NULL},
+        {&kind_port, RB_RESULT_FAIL, "not_listening", "nobody", {RB_FACT_LISTEN, "9090", RB_FACT_CONTAINER, "prom", NULL}, NULL},
+        {&kind_compose,
+         RB_RESULT_FAIL,
+         "exited",
+         "prom exited with code 2",
+         {RB_FACT_CONTAINER, "prom", RB_FACT_SERVICE, "p/prom", RB_FACT_PUBLISH, "9090", NULL},
+         NULL},
+    };
+    struct world w;
+    world_open(&w, told, 4);
+    ck_assert_ptr_nonnull(edge(&w, 0, 2));
+    ck_assert_ptr_nonnull(edge(&w, 2, 3));
+    ck_assert_ptr_null(edge(&w, 3, 2));
+    ck_assert_str_eq(edge(&w, 0, 3)->reason, "asks port 9090; c3 publishes it (container prom)");
+    ck_assert_uint_eq(w.diagnosis.cause_count, 1);
+    ck_assert_uint_eq(w.diagnosis.causes[0].check, 3);
+    ck_assert_uint_eq(w.diagnosis.causes[0].explains_count, 3);
+    ck_assert_int_eq(w.diagnosis.causes[0].confidence, RB_CONFIDENCE_HIGH);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_container_that_is_up_is_not_blamed_for_its_neighbour)
+{
+    static const struct told told[] = {
+        {&kind_http, RB_RESULT_FAIL, "refused", "refused", {RB_FACT_TARGET, "localhost:3000", NULL}, NULL},
+        {&kind_compose,
+         RB_RESULT_FAIL,
+         "exited",
+         "db exited",
+         {RB_FACT_CONTAINER, "web", RB_FACT_SERVICE, "p/web", RB_FACT_PUBLISH, "3000", NULL},
+         "web"},
+    };
+    struct world w;
+    world_open(&w, told, 2);
+    ck_assert(edge(&w, 0, 1)->idle);
+    ck_assert_uint_eq(w.diagnosis.cause_count, 2);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_stranger_on_the_port_keeps_the_container_out)
+{
+    static const struct told told[] = {
+        {&kind_compose,
+         RB_RESULT_FAIL,
+         "exited",
+         "port is already allocated",
+         {RB_FACT_CONTAINER, "web", RB_FACT_SERVICE, "p/web", RB_FACT_PUBLISH, "3000", NULL},
+         NULL},
+        {&kind_port, RB_RESULT_FAIL, "wrong_owner", "held by nc", {RB_FACT_LISTEN, "3000", NULL}, NULL},
+    };
+    struct world w;
+    world_open(&w, told, 2);
+    ck_assert_uint_eq(w.diagnosis.cause_count, 1);
+    ck_assert_uint_eq(w.diagnosis.causes[0].check, 1);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(two_probes_of_one_closed_port_are_one_cause_and_other_ports_are_not)
+{
+    static const struct told told[] = {
+        {&kind_http, RB_RESULT_FAIL, "refused", "a", {RB_FACT_TARGET, "localhost:3000", NULL}, NULL},
+        {&kind_http, RB_RESULT_FAIL, "refused", "b", {RB_FACT_TARGET, "[::1]:3000", NULL}, NULL},
+        {&kind_http, RB_RESULT_FAIL, "refused", "c", {RB_FACT_TARGET, "localhost:30001", NULL}, NULL},
+        {&kind_http, RB_RESULT_FAIL, "refused", "d", {RB_FACT_TARGET, "db.example:3000", NULL}, NULL},
+    };
+    struct world w;
+    world_open(&w, told, 4);
+    ck_assert_uint_eq(w.diagnosis.cause_count, 3);
+    ck_assert_uint_eq(w.edges.count, 1);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(an_engine_that_is_down_is_one_cause_from_what_was_known_before)
+{
+    static const struct told before[] = {
+        {&kind_docker, RB_RESULT_OK, NULL, "", {NULL}, NULL},
+        {&kind_compose, RB_RESULT_OK, NULL, "", {RB_FACT_CONTAINER, "web", RB_FACT_SERVICE, "p/web", RB_FACT_PUBLISH, "3000", NULL}, "web"},
+        {&kind_http, RB_RESULT_OK, NULL, "", {RB_FACT_TARGET, "localhost:3000", NULL}, NULL},
+    };
+    static const struct told after[] = {
+        {&kind_docker, RB_RESULT_FAIL, "not_running", "the engine is stopped", {NULL}, NULL},
+        {&kind_compose, RB_RESULT_UNKNOWN, "engine_unreachable", "cannot be asked", {NULL}, NULL},
+        {&kind_http, RB_RESULT_FAIL, "refused", "refused", {RB_FACT_TARGET, "localhost:3000", NULL}, NULL},
+    };
+    struct world w;
+    fixture_start(&w.f, plan_of(before, 3));
+    for (size_t i = 0; i < 3; i++)
+        tell(&w.f, i, &before[i]);
+    for (size_t i = 3; i-- > 0;)
+        tell(&w.f, i, &after[i]);
+    look(&w);
+    ck_assert_uint_eq(w.diagnosis.cause_count, 1);
+    ck_assert_uint_eq(w.diagnosis.causes[0].check, 0);
+    ck_assert_uint_eq(w.diagnosis.causes[0].explains_count, 2);
+    ck_assert_uint_eq(w.diagnosis.undetermined_count + w.diagnosis.observer_count, 0);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_dead_prometheus_explains_targets_whose_own_page_answers_and_no_other)
+{
+    static const struct told told[] = {
+        {&kind_prometheus,
+         RB_RESULT_FAIL,
+         "refused",
+         "refused",
+         {RB_FACT_TARGET, "localhost:9092", RB_FACT_SCRAPES, "ai host.docker.internal:9110", RB_FACT_SCRAPES,
+          "mvs host.docker.internal:9109", NULL},
+         NULL},
+        {&kind_http, RB_RESULT_OK, NULL, "", {RB_FACT_TARGET, "localhost:9110", NULL}, NULL},
+        {&kind_port, RB_RESULT_FAIL, "not_listening", "nobody listens on 9109", {RB_FACT_LISTEN, "9109", NULL}, NULL},
+        {&kind_port, RB_RESULT_FAIL, "not_listening", "nobody listens on 9092", {RB_FACT_LISTEN, "9092", NULL}, NULL},
+    };
+    struct world w;
+    world_open(&w, told, 4);
+    ck_assert_uint_eq(w.diagnosis.cause_count, 2);
+    const struct rb_cause *cause = &w.diagnosis.causes[0];
+    ck_assert_uint_eq(cause->check, 3);
+    ck_assert_uint_eq(cause->explains_count, 2);
+    ck_assert_str_eq(cause->explains[1].name, "ai");
+    ck_assert_str_eq(cause->explains[1].how, "not scraped; its own page on 9110 answers");
+    ck_assert_uint_eq(w.diagnosis.causes[1].check, 2);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_target_that_prometheus_calls_down_but_answers_here_is_a_riddle)
+{
+    static const struct told told[] = {
+        {&kind_prometheus,
+         RB_RESULT_FAIL,
+         "target_down",
+         "ai localhost:9110: context deadline exceeded",
+         {RB_FACT_TARGET, "localhost:9092", RB_FACT_SCRAPES, "ai localhost:9110", NULL},
+         NULL},
+        {&kind_http, RB_RESULT_OK, NULL, "", {RB_FACT_TARGET, "localhost:9110", NULL}, NULL},
+        {&kind_port, RB_RESULT_OK, NULL, "", {RB_FACT_LISTEN, "9092", NULL}, NULL},
+    };
+    struct world w;
+    world_open(&w, told, 3);
+    ck_assert_uint_eq(w.diagnosis.cause_count, 0);
+    ck_assert_uint_eq(w.diagnosis.undetermined_count, 1);
+    ck_assert_uint_eq(w.diagnosis.undetermined[0].settles, 1);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(words_point_at_files_and_at_the_disk)
+{
+    static const struct told told[] = {
+        {&kind_command, RB_RESULT_FAIL, "exit", "cannot load config/a.toml:3:5", {NULL}, NULL},
+        {&kind_syntax, RB_RESULT_FAIL, "broken", "config/a.toml:3:5 bad", {RB_FACT_FILE, "config/a.toml", NULL}, NULL},
+        {&kind_command, RB_RESULT_FAIL, "exit", "write: No space left on device", {NULL}, NULL},
+        {&kind_host, RB_RESULT_FAIL, "disk_low", "/ is full", {RB_FACT_PATH, "/", NULL}, NULL},
+        {&kind_command, RB_RESULT_FAIL, "exit", "something else", {NULL}, NULL},
+    };
+    struct world w;
+    world_open(&w, told, 5);
+    ck_assert_int_eq(edge(&w, 0, 1)->kind, RB_EDGE_WORDS);
+    ck_assert_int_eq(edge(&w, 2, 3)->kind, RB_EDGE_WORDS);
+    ck_assert_uint_eq(w.edges.count, 2);
+    ck_assert_uint_eq(w.diagnosis.cause_count, 3);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_wrong_value_does_not_keep_a_container_from_starting_but_a_broken_file_does)
+{
+    struct told told[] = {
+        {&kind_compose, RB_RESULT_FAIL, "exited", "exited", {RB_FACT_CONTAINER, "web", RB_FACT_MOUNT, "/r/config", NULL}, NULL},
+        {&kind_syntax, RB_RESULT_FAIL, "broken", "bad", {RB_FACT_FILE, "config/a.toml", NULL}, NULL},
+        {&kind_keys, RB_RESULT_FAIL, "wrong_value", "wrong", {RB_FACT_FILE, "config/b.toml", NULL}, NULL},
+    };
+    struct world w;
+    world_open(&w, told, 3);
+    ck_assert(!edge(&w, 0, 1)->idle);
+    ck_assert_ptr_null(edge(&w, 0, 2));
+    ck_assert_uint_eq(w.diagnosis.cause_count, 2);
+    world_close(&w);
+    told[0].facts[3] = "/"; /* holds the root: says nothing */
+    world_open(&w, told, 3);
+    ck_assert_ptr_null(edge(&w, 0, 1));
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_circle_of_declared_and_inferred_edges_still_has_a_cause)
+{
+    static const struct told told[] = {
+        {&kind_port, RB_RESULT_FAIL, "not_listening", "nobody", {RB_FACT_LISTEN, "3000", NULL}, NULL},
+        {&kind_http, RB_RESULT_FAIL, "refused", "refused", {RB_FACT_TARGET, "localhost:3000", NULL}, NULL},
+    };
+    struct world w;
+    struct rb_plan *plan = plan_of(told, 2);
+    fixture_depends(plan, 0, 1); /* the wrong way round */
+    fixture_start(&w.f, plan);
+    for (size_t i = 0; i < 2; i++)
+        tell(&w.f, i, &told[i]);
+    look(&w);
+    ck_assert_uint_eq(w.edges.count, 2);
+    ck_assert_uint_eq(w.diagnosis.cause_count, 1);
+    ck_assert_uint_eq(w.diagnosis.causes[0].explains_count, 1);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(what_a_merge_left_unmerged_breaks_who_reads_it)
+{
+    static const struct told told[] = {
+        {&kind_syntax, RB_RESULT_FAIL, "broken", "bad", {RB_FACT_FILE, "a.toml", NULL}, NULL},
+        {&kind_git, RB_RESULT_FAIL, "operation", "a merge is in progress", {RB_FACT_FILE, "a.toml", NULL}, NULL},
+    };
+    struct world w;
+    world_open(&w, told, 2);
+    ck_assert_uint_eq(w.diagnosis.cause_count, 1);
+    ck_assert_uint_eq(w.diagnosis.causes[0].check, 1);
+    ck_assert_str_eq(w.diagnosis.causes[0].todo[1], "git -C /r merge --abort   # gives it up; its conflicts resolved so far are lost");
+    world_close(&w);
+}
+END_TEST
+
+RB_TEST_MAIN("graph", a_stopped_container_explains_port_and_probes_without_depends_on,
+             a_container_that_is_up_is_not_blamed_for_its_neighbour, a_stranger_on_the_port_keeps_the_container_out,
+             two_probes_of_one_closed_port_are_one_cause_and_other_ports_are_not,
+             an_engine_that_is_down_is_one_cause_from_what_was_known_before,
+             a_dead_prometheus_explains_targets_whose_own_page_answers_and_no_other,
+             a_target_that_prometheus_calls_down_but_answers_here_is_a_riddle, words_point_at_files_and_at_the_disk,
+             a_wrong_value_does_not_keep_a_container_from_starting_but_a_broken_file_does,
+             a_circle_of_declared_and_inferred_edges_still_has_a_cause, what_a_merge_left_unmerged_breaks_who_reads_it)
