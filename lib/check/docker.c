@@ -9,7 +9,7 @@
 
 #include "runbook/base/redact.h"
 
-#define MAX_BODY  (8u << 20)
+#define MAX_BODY  (4u << 20) /* parsed on the loop thread, where a megabyte takes some 20 ms */
 #define MAX_CLEAN 1024
 
 const char *rb_docker_clean(const char *text, struct rb_arena *arena)
@@ -229,7 +229,8 @@ int rb_docker_take_version(const struct rb_check_ctx *ctx, struct rb_docker_clie
         return 0;
     }
     set_fault(out, RB_RESULT_FAIL, "protocol", RB_SIGHTING_PRESENT);
-    const char *text = rb_arena_printf(ctx->arena, "%s answers, but not as a Docker engine: it names no API version", place_of(client));
+    const char *text = rb_arena_printf(ctx->arena, "%s answers with status %ld, but not as a Docker engine: it names no API version",
+                                       place_of(client), event->http ? event->http->status : 0);
     out->text = text ? text : "";
     return -1;
 }

@@ -19,7 +19,7 @@
 #include "runbook/check/net.h"
 
 #define MAX_JOBS    64
-#define MAX_BODY    (16u << 20)
+#define MAX_BODY    (4u << 20) /* parsed on the loop thread, where a megabyte takes some 20 ms */
 #define MAX_TARGETS 20000
 #define MAX_LABELS  16
 
