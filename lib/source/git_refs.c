@@ -1,5 +1,4 @@
 /* Tags and remotes of a repository, one by one. Bounded: a repository may have any number of them. */
-#include <stdio.h>
 #include <string.h>
 
 #include "git_internal.h"
@@ -36,24 +35,33 @@ int rb_git_each_tag(struct rb_git *git, rb_git_each_fn *each, void *ctx, struct 
     return rc < 0 ? git_fail(err, RB_ESYS, "cannot list the tags") : 0;
 }
 
-/* From the configuration and not by git_remote_lookup: see git.c about what libgit2 1.5 forgets there. */
+/* "remote.NAME.url" with NAME in `out`; a name may have dots. */
+static bool remote_name(const char *key, char *out, size_t size)
+{
+    static const char prefix[] = "remote.", suffix[] = ".url";
+    size_t len = strlen(key), around = sizeof prefix - 1 + sizeof suffix - 1;
+    if (len <= around || len - around >= size || strncmp(key, prefix, sizeof prefix - 1) != 0 ||
+        strcmp(key + len - (sizeof suffix - 1), suffix) != 0)
+        return false;
+    memcpy(out, key + sizeof prefix - 1, len - around);
+    out[len - around] = '\0';
+    return true;
+}
+
+/* Reads the whole configuration: git_remote_list and every other call with a pattern leaks in libgit2 1.5 (see git.c). */
 int rb_git_each_remote(struct rb_git *git, rb_git_each_fn *each, void *ctx, struct rb_error *err)
 {
-    git_strarray names = {0};
     git_config *config = NULL;
+    git_config_iterator *lines = NULL;
+    git_config_entry *entry;
+    char name[256];
     int code = 0;
-    if (git_remote_list(&names, git->repo) < 0 || git_repository_config_snapshot(&config, git->repo) < 0)
+    if (git_repository_config_snapshot(&config, git->repo) < 0 || git_config_iterator_new(&lines, config) < 0)
         code = git_fail(err, RB_ESYS, "cannot list the remotes");
-    for (size_t i = 0; code == 0 && i < names.count; i++) {
-        char key[512];
-        const char *url = NULL;
-        int len = snprintf(key, sizeof key, "remote.%s.url", names.strings[i]);
-        if (len < 0 || (size_t)len >= sizeof key || git_config_get_string(&url, config, key) < 0)
-            continue; /* a remote without URL is only half configured */
-        if (each(ctx, names.strings[i], url) < 0)
+    while (code == 0 && git_config_next(&entry, lines) == 0)
+        if (remote_name(entry->name, name, sizeof name) && entry->value && each(ctx, name, entry->value) < 0)
             code = rb_error_set(err, RB_ELIMIT, "the repository has more remotes than can be compared");
-    }
+    git_config_iterator_free(lines);
     git_config_free(config);
-    git_strarray_dispose(&names);
     return code;
 }
