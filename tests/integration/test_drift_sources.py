@@ -10,7 +10,7 @@ import time
 import unittest
 import zipfile
 
-from support import BINARY, GIT_ENV, Repo, Scratch, enter, first_team_tree, free_port, needs_root
+from support import BINARY, GIT_ENV, Daemon, Repo, Scratch, enter, first_team_tree, free_port, needs_root, until
 
 PORTABLE = True
 TIMEOUT = 300
@@ -302,6 +302,36 @@ class Answers(unittest.TestCase):
         self.assertIn("obs", items["ai_live http://a:9110/metrics"][1])
         self.targets()
         self.assertEqual(check.outcome(), ("unknown", "not_found"))
+
+    def test_targets_of_a_real_prometheus(self):
+        from test_prometheus_kind import Prometheus
+        prometheus = enter(self, Prometheus({"ai_live": [free_port()]}))
+        until(prometheus.ready, 20, what="Prometheus is ready")
+        check = Check(self, enter(self, Scratch()).path, f"targets: {{url: '{prometheus.url}'}}")
+        until(lambda: check.outcome() == ("unknown", "no_baseline"), 20, what="Prometheus lists its targets")
+        check.accept()
+        self.assertEqual(check.items(), {})
+        added = free_port()
+        prometheus.stop()
+        prometheus.configure({"ai_live": [added]})
+        prometheus.start()
+        items = until(check.items, 30, what="the new target is drift")
+        self.assertEqual(sorted(item[0] for item in items.values()), ["added", "removed"])
+        self.assertIn(f"ai_live http://127.0.0.1:{added}/metrics", items)
+
+
+class InTheDaemon(unittest.TestCase):
+    def test_a_program_between_other_checks(self):
+        work = enter(self, Scratch())
+        work.write("tell", "#!/bin/sh\necho a\n", 0o755)
+        config = "checks:\n" + "".join(f"  - {{name: d{i}, kind: drift, command: {{argv: [./tell]}}, baseline: auto, every: 1s, timeout: 1s}}\n" for i in range(5))
+        daemon = enter(self, Daemon(config, root=work.path))
+        until(lambda: daemon.check("d4")["state"] == "ok", what="the first baseline is taken")
+        work.write("tell", "#!/bin/sh\necho b\n", 0o755)
+        until(lambda: daemon.check("d4")["reason"] == "drift", what="drift of a program")
+        work.write("tell", "#!/bin/sh\nsleep 60\n", 0o755)
+        until(lambda: daemon.check("d4")["reason"] == "incomplete", what="a program that hangs is not compared")
+        self.assertIn("did not end in time", daemon.check("d4")["message"])
 
 
 # ---- repositories and containers
