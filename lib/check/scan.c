@@ -78,7 +78,7 @@ static struct rb_scan_file file_for(struct scan_job_state *state, const struct s
     struct rb_scan_file file = item->file;
     if (!file.problem && file.len > state->request.max_file_bytes)
         file.problem = "too_large";
-    else if (file.hit_count > 0 && !take_hits(state, batch->hits ? batch->hits + item->first_hit : NULL, item->file.hit_count, &file))
+    else if (file.hit_count > 0 && (!batch->hits || !take_hits(state, batch->hits + item->first_hit, item->file.hit_count, &file)))
         file.problem = "unreadable";
     if (file.problem) {
         file.bytes = file.text = NULL;

@@ -24,7 +24,7 @@ int scan_lane_init(struct scan_lane *lane, const struct scan_plan *plan, struct 
     int code = rb_below_init(&lane->below, plan->root, err);
     if (code < 0 || !plan->set)
         return code;
-    size_t patterns = 0;
+    size_t patterns = 1;
     for (size_t i = 0; i < plan->count; i++)
         patterns += plan->states[i].request.pattern_count;
     lane->wanted_patterns = calloc(patterns, sizeof(*lane->wanted_patterns));

@@ -237,13 +237,13 @@ int rb_files_list(const struct rb_file_request *request, struct rb_arena *arena,
     struct growing growing = {0};
     int code = rb_files_each(request, arena, append, &growing, err);
     struct rb_file_entry *entries = code == 0 ? rb_arena_array(arena, growing.count + 1, sizeof(*entries)) : NULL;
-    if (code == 0 && !entries)
-        code = rb_error_set(err, RB_ENOMEM, "out of memory while listing files");
-    if (code == 0) {
+    if (entries) {
         if (growing.count > 0)
             memcpy(entries, growing.items, growing.count * sizeof(*entries));
         *out = entries;
         *out_count = growing.count;
+    } else if (code == 0) {
+        code = rb_error_set(err, RB_ENOMEM, "out of memory while listing files");
     }
     free(growing.items);
     return code;

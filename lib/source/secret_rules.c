@@ -17,10 +17,10 @@ enum { KEY_LOOK = 4096, KEY_RUN = 40, FINGERPRINT_ROUNDS = 1024, JWT_HEADER_MAX 
 static const struct rb_secret_rule rules[] = {
 #define RULE(rule, in, what, wide, shape, flag, judged) \
     {.name = #rule,                                     \
-     .group = in,                                       \
-     .doc = what,                                       \
+     .group = (in),                                     \
+     .doc = (what),                                     \
      .judge = RB_SECRET_##judged,                       \
-     .pattern = {.regex = shape, .filter = wide, .flags = (flag) | RB_PATTERN_BYTES | RB_PATTERN_ALL}},
+     .pattern = {.regex = (shape), .filter = (wide), .flags = (flag) | RB_PATTERN_BYTES | RB_PATTERN_ALL}},
 #include "secret_rules.def"
 #undef RULE
 };
