@@ -99,7 +99,10 @@ int rb_app_reload(struct rb_app *app, struct rb_buf *out_errors)
     rb_arena_free(arena);
     if (rc < 0) {
         snprintf(app->reload.error, sizeof app->reload.error, "%s", rb_buf_str(out_errors));
-        rb_log(RB_LOG_ERROR, "config", "reload failed, the old configuration goes on: %s", rb_buf_str(out_errors));
+        size_t len = strlen(app->reload.error); /* lines for the client, one text for log and status */
+        if (len > 0 && app->reload.error[len - 1] == '\n')
+            app->reload.error[len - 1] = '\0';
+        rb_log(RB_LOG_ERROR, "config", "reload failed, the old configuration goes on: %s", app->reload.error);
     } else {
         rb_log(RB_LOG_NOTICE, "config", "reloaded %s: %zu checks", app->plan->source, app->plan->count);
     }

@@ -37,6 +37,8 @@ int rb_cli_write(const struct rb_buf *text, int code)
     }
     if (fwrite(rb_buf_str(text), 1, text->len, stdout) == text->len && fflush(stdout) == 0)
         return code;
+    if (errno == EPIPE)
+        return RB_EXIT_CANNOT; /* the reader has seen enough (| head): no news */
     (void)rb_error_sys(&err, errno, "the output could not be written");
     rb_cli_error("%s", err.message);
     return RB_EXIT_CANNOT;

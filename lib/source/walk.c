@@ -164,6 +164,8 @@ static int visit_file(struct state *s, const struct pending *item)
     }
     if ((walk->repo && is_ignored(walk, item->path, false)) || rb_below_lstat(walk->below, item->path, &st) != 0)
         return 0; /* or gone since */
+    if (walk->collapse && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+        return 0; /* git sees no FIFO, socket or device: they leave a tree clean */
     return item->top == 0 ? walk->found(walk->ctx, item->path, &st, s->err) : report_collapsed(s, item->path, item->top, &st);
 }
 

@@ -173,6 +173,23 @@ START_TEST(status_by_content)
 }
 END_TEST
 
+/* As git sees it: only files and links can be untracked. */
+START_TEST(special_files_are_clean)
+{
+    struct scratch s;
+    make_repository(&s);
+    char path[512];
+    ck_assert_int_eq(mkfifo(scratch_path(&s, "fifo", path), 0600), 0);
+    scratch_folder(&s, "only");
+    ck_assert_int_eq(mkfifo(scratch_path(&s, "only/fifo", path), 0600), 0);
+    RB_ARENA_AUTO *arena = rb_arena_new(1 << 20);
+    ck_assert_uint_eq(status(s.path, arena).untracked, 0);
+    ck_assert_int_eq(symlink("/dev/zero", scratch_path(&s, "only/link", path)), 0);
+    ck_assert_uint_eq(status(s.path, arena).untracked, 1);
+    scratch_remove(&s);
+}
+END_TEST
+
 START_TEST(line_ends_and_cancel)
 {
     struct scratch s;
@@ -339,5 +356,5 @@ START_TEST(unsupported_forms)
 }
 END_TEST
 
-RB_TEST_MAIN("git_source", unsupported_forms, head_and_state, operations, status_by_content, line_ends_and_cancel, upstream_and_remote,
-             hostile_repository_runs_nothing, foreign_owner)
+RB_TEST_MAIN("git_source", special_files_are_clean, unsupported_forms, head_and_state, operations, status_by_content, line_ends_and_cancel,
+             upstream_and_remote, hostile_repository_runs_nothing, foreign_owner)
