@@ -11,7 +11,8 @@
 #include "server.h"
 
 #define RB_LISTENERS_MAX     16u
-#define RB_BODY_MAX          ((size_t)64 * 1024) /* of a request */
+#define RB_BODY_MAX          ((size_t)64 * 1024) /* of a request, unless its route says otherwise */
+#define RB_BODY_LARGEST      ((size_t)1 << 20)   /* that a route may say */
 #define RB_TARGET_MAX        ((size_t)4096)
 #define RB_CONNECTION_MEMORY ((size_t)16 * 1024) /* request line and headers; beyond it 414 or 431 */
 #define RB_CONNECTIONS_MAX   512u

@@ -148,7 +148,7 @@ static struct rb_guard_policy policy_of(const struct rb_request *request)
                                     .local_listener = listener && listener->local,
                                     .token = server->token,
                                     .max_target = RB_TARGET_MAX,
-                                    .max_body = RB_BODY_MAX};
+                                    .max_body = RB_BODY_LARGEST};
 }
 
 static enum MHD_Result refuse(struct rb_request *request, int status, const char *type, const char *detail, const char *allow)
@@ -213,10 +213,12 @@ static enum MHD_Result judge(struct rb_request *request, const char *method, con
         return refuse(request, 405, "method-not-allowed", "This path does not take that method.", rb_buf_str(&allow));
     head.raw_target = request->raw;
     if (request->route->max_body)
-        policy.max_body = request->body.max = request->route->max_body;
+        request->body.max = request->route->max_body;
     verdict = rb_guard_route_check(&policy, &head, &request->route->guard);
     if (verdict.status)
         return refuse(request, verdict.status, verdict.type, verdict.detail, NULL);
+    if (head.content_length && strtoull(head.content_length, NULL, 10) > request->body.max)
+        return refuse(request, 413, "body-too-large", "The body is larger than this path accepts.", NULL);
     request->cross_site = verdict.cross_site;
     return MHD_YES;
 }
