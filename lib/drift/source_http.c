@@ -154,6 +154,21 @@ static void add_value(const struct rb_drift_collect *collect, const char *key, c
     }
 }
 
+/* "/a/b~1c" is told as "a.b/c", as keys below it are. */
+static const char *key_of(struct rb_arena *arena, const char *pointer)
+{
+    char *key = rb_arena_strdup(arena, pointer[0] ? pointer + 1 : "");
+    char *to = key;
+    for (const char *from = key; from && *from; from++) {
+        bool escaped = from[0] == '~' && (from[1] == '0' || from[1] == '1');
+        *to++ = escaped ? (from[1] == '1' ? '/' : '~') : from[0] == '/' ? '.' : from[0];
+        from += escaped;
+    }
+    if (to)
+        *to = '\0';
+    return key;
+}
+
 static enum rb_drift_collected fail(const struct rb_drift_collect *collect, const char *reason, const char *what)
 {
     const struct http_options *o = collect->options;
@@ -178,8 +193,9 @@ static enum rb_drift_collected read_answer(const struct rb_drift_collect *collec
     size_t seen = 0;
     for (size_t i = 0; i < pointers.count; i++) {
         const struct rb_doc_node *node = rb_doc_pointer(root, pointers.items[i]);
-        if (node)
-            add_value(collect, pointers.items[i][0] ? pointers.items[i] : node->type == RB_DOC_TABLE ? "" : "/", node, 0);
+        const char *key = key_of(collect->ctx->arena, pointers.items[i]);
+        if (node && key)
+            add_value(collect, key[0] || node->type == RB_DOC_TABLE ? key : "answer", node, 0);
         else
             rb_outcome_evidence(collect->out, "%s is not in the answer", pointers.items[i]);
         seen += node != NULL;

@@ -276,7 +276,7 @@ class Answers(unittest.TestCase):
         self.server.answer = 200, protection | {"required_status_checks": {"contexts": ["ci/test"], "strict": False}, "token": "another"}
         items = check.items()
         self.assertEqual({key: item[0] for key, item in items.items()},
-                         {"/required_status_checks.contexts[ci/lint]": "removed", "/required_status_checks.strict": "changed", "/token": "changed"})
+                         {"required_status_checks.contexts[ci/lint]": "removed", "required_status_checks.strict": "changed", "token": "changed"})
         self.assertNotIn("another", json.dumps(items))
         for answer, reason in (((404, {}), "failed"), ((200, b"<html>"), "parse"), ((200, {"message": "moved"}), "not_found")):
             self.server.answer = answer

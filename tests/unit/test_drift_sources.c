@@ -200,9 +200,9 @@ START_TEST(values_of_an_answer)
     start(&w);
     answers(&w, 200, "{\"checks\": [\"a\", \"c\"], \"n/a\": {\"x\": [1, 3]}}");
     is(&w, RB_RESULT_WARN, "drift");
-    ck_assert_int_eq(item(&w, "/checks[b]").change, RB_DRIFT_REMOVED);
-    ck_assert_int_eq(item(&w, "/checks[c]").change, RB_DRIFT_ADDED);
-    ck_assert_str_eq(item(&w, "/n~1a.x[1]").new_value, "3");
+    ck_assert_int_eq(item(&w, "checks[b]").change, RB_DRIFT_REMOVED);
+    ck_assert_int_eq(item(&w, "checks[c]").change, RB_DRIFT_ADDED);
+    ck_assert_str_eq(item(&w, "n/a.x[1]").new_value, "3");
     static const struct {
         long status;
         const char *body, *reason;
