@@ -87,7 +87,7 @@ static void touch_facts(struct touched *t, const struct rb_record *record, bool 
                 t->containers[t->container_count++] = fact->value;
         }
         if (strcmp(fact->key, RB_FACT_MOUNT) == 0 && !unit_is_up)
-            touch_file(t, fact->value, NULL, true);
+            touch_file(t, fact->value, root, true);
         else if (!files)
             continue;
         else if (strcmp(fact->key, RB_FACT_FILE) == 0 || strcmp(fact->key, RB_FACT_PATH) == 0 || strcmp(fact->key, RB_FACT_PROGRAM) == 0)

@@ -319,13 +319,13 @@ static void claim_mounted(const struct reading *r, size_t facts_end)
     struct claims *claims = r->claims;
     for (size_t f = 0, seen = 0; f < r->record->fact_count && seen < MAX_MOUNT_FILES; f++) {
         const struct rb_fact *fact = &r->record->facts[f];
-        if (strcmp(fact->key, RB_FACT_MOUNT) != 0 || !fact->value[0] || (root && rb_place_is_below(root, fact->value)))
+        const char *mount = strcmp(fact->key, RB_FACT_MOUNT) == 0 ? rb_place_of_file(claims->arena, fact->value, root) : NULL;
+        if (!mount || (root && rb_place_is_below(root, mount)))
             continue;
         for (size_t i = 0; i < facts_end && seen < MAX_MOUNT_FILES; i++) {
             struct claim claim = claims->items[i];
             bool other = claim.kind == RB_EDGE_FILE && claim.check != r->check && claim.layer <= 20 && rb_check_fails(r->view, claim.check);
-            if (!other || !rb_place_is_below(claim.resource + strlen("file "), fact->value) ||
-                strlen(claim.resource) <= strlen(fact->value) + 5)
+            if (!other || !rb_place_is_below(claim.resource + strlen("file "), mount) || strlen(claim.resource) <= strlen(mount) + 5)
                 continue;
             seen++;
             rb_claims_add(

@@ -226,7 +226,7 @@ static void add_ruled_out(struct paper *p, const struct rb_cause *cause)
         RB_BUF_AUTO text;
         rb_buf_init(&text, SCRATCH);
         rb_triage_ruled_out(p->t, &cause->ruled_out[i], &text);
-        item(p, i ? "" : rb_message(p->t->language, RB_MSG_RULED_OUT), rb_buf_str(&text));
+        item_lines(p, i ? "" : rb_message(p->t->language, RB_MSG_RULED_OUT), rb_buf_str(&text), 2);
     }
 }
 
@@ -504,7 +504,7 @@ static void add_start(struct paper *p)
         rb_buf_reset(&text);
         writers[i](p->t, &text);
         section_lines(p, labels[i], rb_buf_str(&text),
-                      p->t->diagnosis->verdict == RB_VERDICT_HEALTHY ? 1 : 2); /* healthy: 8 lines in all */
+                      p->t->diagnosis->verdict == RB_VERDICT_HEALTHY && i > 0 ? 1 : 2); /* healthy: 8 lines in all */
     }
 }
 

@@ -281,7 +281,7 @@ END_TEST
 START_TEST(a_wrong_value_does_not_keep_a_container_from_starting_but_a_broken_file_does)
 {
     struct told told[] = {
-        {&kind_compose, RB_RESULT_FAIL, "exited", "exited", {RB_FACT_CONTAINER, "web", RB_FACT_MOUNT, "/r/config", NULL}, NULL},
+        {&kind_compose, RB_RESULT_FAIL, "exited", "exited", {RB_FACT_CONTAINER, "web", RB_FACT_MOUNT, "config", NULL}, NULL},
         {&kind_syntax, RB_RESULT_FAIL, "broken", "bad", {RB_FACT_FILE, "config/a.toml", NULL}, NULL},
         {&kind_keys, RB_RESULT_FAIL, "wrong_value", "wrong", {RB_FACT_FILE, "config/b.toml", NULL}, NULL},
     };

@@ -67,11 +67,11 @@ static bool has_command(const struct rb_cause *cause, const char *command)
     return false;
 }
 
-/* A container with /r/config mounted exits `lead_s` after `key` was edited. */
+/* A container with config mounted, told relative to the root as compose does, exits `lead_s` after `key` was edited. */
 static void edit_and_exit(struct bench *b, const char *key, int64_t lead_s, const struct rb_drift_accepted *accepted)
 {
     static const struct rb_kind *const kinds[] = {&compose, &drift};
-    static const char *const facts[] = {RB_FACT_CONTAINER, "web", RB_FACT_MOUNT, "/r/config", NULL};
+    static const char *const facts[] = {RB_FACT_CONTAINER, "web", RB_FACT_MOUNT, "config", NULL};
     bench_open(b, kinds, 2);
     int64_t now_ns = rb_wall_ns(&b->f.clock.clock);
     struct rb_drift_item item = {.id = "7f3a00000000",
