@@ -141,6 +141,30 @@ static int add_entry(struct reader *r, const struct rb_dotenv_entry *entry)
     return 0;
 }
 
+/* A sourcing shell takes `A=1 B=2` and `A=1; B=2` for two assignments, other readers for one value: both readings count. */
+static int add_inner(struct reader *r, const struct rb_dotenv_entry *outer)
+{
+    static const char gaps[] = " \t;&|()";
+    int code = 0;
+    for (const char *at = strpbrk(outer->value, gaps); at && code == 0; at = strpbrk(at, gaps)) {
+        const char *name = at + strspn(at, gaps), *end = name;
+        while (is_name(*end, end == name))
+            end++;
+        at = name;
+        if (end == name || *end != '=')
+            continue;
+        const char *value = end + 1;
+        bool quoted = *value == '"' || *value == '\'';
+        const char quote[] = {*value, '\0'};
+        size_t len = quoted ? strcspn(value + 1, quote) : strcspn(value, gaps);
+        struct rb_dotenv_entry inner = {.line = outer->line,
+                                        .name = rb_arena_strndup(r->arena, name, (size_t)(end - name)),
+                                        .value = rb_arena_strndup(r->arena, value + quoted, len)};
+        code = add_entry(r, &inner);
+    }
+    return code;
+}
+
 static int read_entry(struct reader *r)
 {
     struct rb_dotenv_entry entry = {.line = r->line};
@@ -153,17 +177,20 @@ static int read_entry(struct reader *r)
     entry.name = rb_arena_strndup(r->arena, start, (size_t)(r->at - start));
     skip_blanks(r);
     int code = 0;
+    bool bare = false;
     if (r->at < r->end && *r->at == '=') {
         r->at++;
         skip_blanks(r);
         bool quoted = r->at < r->end && (*r->at == '"' || *r->at == '\'');
         code = quoted ? read_quoted(r, &entry.value) : read_bare(r, &entry.value);
+        bare = !quoted;
     } else if (!at_line_end(r) && *r->at != '#') {
         return fail(r, "no '=' behind the name");
     } else {
         skip_to_line_end(r);
     }
-    return code < 0 ? code : add_entry(r, &entry);
+    code = code < 0 ? code : add_entry(r, &entry);
+    return code == 0 && bare && entry.value ? add_inner(r, &entry) : code;
 }
 
 static int read_all(struct reader *r)

@@ -37,7 +37,11 @@ START_TEST(values)
     expect("A=0#1\nB=#x\n", "1:A=0#1|2:B=|");
     expect("A=\"0 # in\" # out\nB='# in'\n", "1:A=0 # in|2:B=# in|");
     expect("A=a b  c\n", "1:A=a b  c|");
-    expect("A=0; B=1\n", "1:A=0; B=1|"); /* kept whole: no guard takes it for "0" */
+    expect("A=0; B=1\n", "1:A=0; B=1|1:B=1|"); /* kept whole as well: no guard takes it for "0" */
+    expect("export A=1 B=\"2 x\" C='3' D=\nE=4", "1:A=1 B=\"2 x\" C='3' D=|1:B=2 x|1:C=3|1:D=|2:E=4|");
+    expect("A=a&&B=1|C=2 -Dx=3 =4 5=6", "1:A=a&&B=1|C=2 -Dx=3 =4 5=6|1:B=1|1:C=2|");
+    expect("A=a ; ; (\n", "1:A=a ; ; (|");
+    expect("A=\"1; B=2\"\n", "1:A=1; B=2|");
     expect("A=$(touch /tmp/x) `id` ${B}\n", "1:A=$(touch /tmp/x) `id` ${B}|");
     expect("A='x\\n'\n", "1:A=x\\n|");
     expect("A=\"x\\ty\\\"z\\\\ \\q\"\n", "1:A=x\ty\"z\\ \\q|");

@@ -2,6 +2,7 @@
  *
  * Accepted: blank lines, `#` comments, an `export ` prefix, blanks around `=`, 'single quotes' (as they stand), "double quotes" (\n \t \r \" \\ \$ \` escapes),
  * both over several lines, `#` after a blank in an unquoted value as a comment, CRLF, a byte order mark, and a bare NAME (docker: taken from the environment; value NULL).
+ * An assignment within an unquoted value (`A=1; B=2`: two for a shell) is an entry of its own, behind the one that holds it.
  * Everything else is a problem with its line: a guard has to know that it did not understand a file. */
 #ifndef RUNBOOK_SOURCE_DOTENV_H
 #define RUNBOOK_SOURCE_DOTENV_H
