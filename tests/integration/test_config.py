@@ -63,6 +63,7 @@ class Reload(unittest.TestCase):
         self.assertEqual([check["name"] for check in status["checks"]], ["machine"])
         self.assertIn("missing.yml", status["config"]["error"])
         self.assertRegex(status["config"]["error"], r"\d+:\d+")
+        self.assertFalse(status["config"]["error"].endswith("\n"))
         self.assertEqual(daemon.metric("runbookd_config_last_reload_success_timestamp_seconds"), loaded)
         self.assertIn("missing.yml", daemon.stderr(), "the log does not tell")
         runs = daemon.check("machine")["runs"]
