@@ -103,6 +103,15 @@ static const struct rb_edge *edge(const struct world *w, size_t from, size_t to)
     return NULL;
 }
 
+/* The same, where there has to be one. */
+static struct rb_edge must(const struct world *w, size_t from, size_t to)
+{
+    const struct rb_edge *found = edge(w, from, to);
+    if (!found)
+        ck_abort_msg("no edge from c%zu to c%zu", from, to);
+    return found ? *found : (struct rb_edge){.reason = ""};
+}
+
 START_TEST(a_stopped_container_explains_port_and_probes_without_depends_on)
 {
     static const struct told told[] = {
@@ -121,7 +130,7 @@ START_TEST(a_stopped_container_explains_port_and_probes_without_depends_on)
     ck_assert_ptr_nonnull(edge(&w, 0, 2));
     ck_assert_ptr_nonnull(edge(&w, 2, 3));
     ck_assert_ptr_null(edge(&w, 3, 2));
-    ck_assert_str_eq(edge(&w, 0, 3)->reason, "asks port 9090; c3 publishes it (container prom)");
+    ck_assert_str_eq(must(&w, 0, 3).reason, "asks port 9090; c3 publishes it (container prom)");
     ck_assert_uint_eq(w.diagnosis.cause_count, 1);
     ck_assert_uint_eq(w.diagnosis.causes[0].check, 3);
     ck_assert_uint_eq(w.diagnosis.causes[0].explains_count, 3);
@@ -143,7 +152,7 @@ START_TEST(a_container_that_is_up_is_not_blamed_for_its_neighbour)
     };
     struct world w;
     world_open(&w, told, 2);
-    ck_assert(edge(&w, 0, 1)->idle);
+    ck_assert(must(&w, 0, 1).idle);
     ck_assert_uint_eq(w.diagnosis.cause_count, 2);
     world_close(&w);
 }
@@ -270,8 +279,8 @@ START_TEST(words_point_at_files_and_at_the_disk)
     };
     struct world w;
     world_open(&w, told, 5);
-    ck_assert_int_eq(edge(&w, 0, 1)->kind, RB_EDGE_WORDS);
-    ck_assert_int_eq(edge(&w, 2, 3)->kind, RB_EDGE_WORDS);
+    ck_assert_int_eq(must(&w, 0, 1).kind, RB_EDGE_WORDS);
+    ck_assert_int_eq(must(&w, 2, 3).kind, RB_EDGE_WORDS);
     ck_assert_uint_eq(w.edges.count, 2);
     ck_assert_uint_eq(w.diagnosis.cause_count, 3);
     world_close(&w);
@@ -287,7 +296,7 @@ START_TEST(a_wrong_value_does_not_keep_a_container_from_starting_but_a_broken_fi
     };
     struct world w;
     world_open(&w, told, 3);
-    ck_assert(!edge(&w, 0, 1)->idle);
+    ck_assert(!must(&w, 0, 1).idle);
     ck_assert_ptr_null(edge(&w, 0, 2));
     ck_assert_uint_eq(w.diagnosis.cause_count, 2);
     world_close(&w);
