@@ -32,28 +32,28 @@ struct item {
 struct unit {
     const char *name;
     const char *base;
-    double factor;
+    double factor, divisor; /* two, because 1e-3 is no exact number and 1000 is */
 };
 
 static const struct unit units[] = {
-    {"", "", 1},
-    {"s", "seconds", 1},
-    {"ms", "seconds", 1e-3},
-    {"us", "seconds", 1e-6},
-    {"ns", "seconds", 1e-9},
-    {"B", "bytes", 1},
-    {"KB", "bytes", 1024.0},
-    {"KiB", "bytes", 1024.0},
-    {"MB", "bytes", 1048576.0},
-    {"MiB", "bytes", 1048576.0},
-    {"GB", "bytes", 1073741824.0},
-    {"GiB", "bytes", 1073741824.0},
-    {"TB", "bytes", 1099511627776.0},
-    {"TiB", "bytes", 1099511627776.0},
-    {"PB", "bytes", 1125899906842624.0},
-    {"PiB", "bytes", 1125899906842624.0},
-    {"%", "ratio", 1e-2},
-    {"c", "total", 1},
+    {"", "", 1, 1},
+    {"s", "seconds", 1, 1},
+    {"ms", "seconds", 1, 1e3},
+    {"us", "seconds", 1, 1e6},
+    {"ns", "seconds", 1, 1e9},
+    {"B", "bytes", 1, 1},
+    {"KB", "bytes", 1024.0, 1},
+    {"KiB", "bytes", 1024.0, 1},
+    {"MB", "bytes", 1048576.0, 1},
+    {"MiB", "bytes", 1048576.0, 1},
+    {"GB", "bytes", 1073741824.0, 1},
+    {"GiB", "bytes", 1073741824.0, 1},
+    {"TB", "bytes", 1099511627776.0, 1},
+    {"TiB", "bytes", 1099511627776.0, 1},
+    {"PB", "bytes", 1125899906842624.0, 1},
+    {"PiB", "bytes", 1125899906842624.0, 1},
+    {"%", "ratio", 1, 1e2},
+    {"c", "total", 1, 1},
 };
 
 static bool is_blank(char c)
@@ -174,7 +174,7 @@ static void keep(const struct item *item, struct rb_outcome *outcome)
     rb_text_clip(&label, rb_buf_str(&plain), LABEL_COLUMNS);
     const struct unit *unit = find_unit(item->unit);
     if (!plain.failed && !label.failed)
-        rb_outcome_perfdata(outcome, unit->base, rb_buf_str(&label), item->number * unit->factor);
+        rb_outcome_perfdata(outcome, unit->base, rb_buf_str(&label), item->number * unit->factor / unit->divisor);
 }
 
 size_t rb_perfdata_parse(const char *text, size_t len, struct rb_outcome *outcome)

@@ -33,6 +33,7 @@ static const struct {
 } good[] = {
     {"time=0.25s;1;2;0;10", "seconds", "time", 0.25},
     {"rta=12.5ms", "seconds", "rta", 0.0125},
+    {"rta=0.035ms", "seconds", "rta", 0.000035},
     {"t=250us;;;0", "seconds", "t", 0.00025},
     {"used=10%;80;90", "ratio", "used", 0.1},
     {"/=2643MB;5948;5958;0;5968", "bytes", "/", 2643.0 * 1048576},
@@ -54,7 +55,7 @@ START_TEST(items_become_base_units)
     ck_assert_uint_eq(out.value_count, 1);
     ck_assert_str_eq(out.values[0].name, good[_i].unit);
     ck_assert_str_eq(out.values[0].label, good[_i].label);
-    ck_assert_double_eq_tol(out.values[0].number, good[_i].number, 1e-9 * (1 + fabs(good[_i].number)));
+    ck_assert_double_eq_tol(out.values[0].number, good[_i].number, 1e-15 * (1 + fabs(good[_i].number)));
     ck_assert(out.values[0].perfdata);
 }
 END_TEST
