@@ -110,15 +110,24 @@ static void mask_value(struct rb_buf *text, const char *secret)
     *text = masked;
 }
 
-/* The output as text without secrets: those that we gave it, and those that look like one. A NUL becomes a line end, so that nothing behind it is lost. */
-static void clean_output(const struct command_options *o, const struct rb_child_result *result, struct rb_buf *out)
+/* By its name, or because the configuration read it from a file. */
+static bool is_secret(const struct rb_drift_collect *collect, const char *name)
 {
+    const struct rb_node *command = collect->ctx->spec->node ? rb_node_get(collect->ctx->spec->node, "command") : NULL;
+    const struct rb_node *env = command ? rb_node_get(command, "env") : NULL, *value = env ? rb_node_get(env, name) : NULL;
+    return (value && value->secret) || rb_redact_key_is_secret(name);
+}
+
+/* The output as text without secrets: those that we gave it, and those that look like one. A NUL becomes a line end, so that nothing behind it is lost. */
+static void clean_output(const struct rb_drift_collect *collect, const struct rb_child_result *result, struct rb_buf *out)
+{
+    const struct command_options *o = collect->options;
     struct rb_buf text;
     rb_buf_init(&text, 16 * result->out_len + 1024);
     for (size_t i = 0; i < result->out_len; i++)
         rb_buf_addc(&text, result->out[i] ? result->out[i] : '\n');
     for (size_t i = 0; i < o->env.count; i++)
-        if (o->env.items[i].value && strlen(o->env.items[i].value) >= SECRET_MIN_BYTES && rb_redact_key_is_secret(o->env.items[i].key))
+        if (o->env.items[i].value && strlen(o->env.items[i].value) >= SECRET_MIN_BYTES && is_secret(collect, o->env.items[i].key))
             mask_value(&text, o->env.items[i].value);
     (void)rb_redact(out, rb_buf_str(&text), text.len);
     out->failed |= text.failed;
@@ -221,7 +230,7 @@ static enum rb_drift_collected judge(const struct rb_drift_collect *collect, con
         return fail(collect, "too_many", "printed more than output_cap: a part would be no fair comparison");
     RB_BUF_AUTO clean;
     rb_buf_init(&clean, 16 * result->out_len + 1024);
-    clean_output(o, result, &clean);
+    clean_output(collect, result, &clean);
     if (clean.failed)
         return fail(collect, "too_many", "printed more than can be compared");
     add_lines(collect, rb_buf_str(&clean));

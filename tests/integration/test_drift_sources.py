@@ -189,6 +189,15 @@ class Programs(unittest.TestCase):
         self.assertEqual({key: item[0] for key, item in check.items().items() if "token" not in key}, {"b": "removed", "c": "added"})
         self.assertNotIn(SECRET.encode(), check.stored())
 
+    def test_a_value_from_a_file_is_never_kept(self):
+        work = enter(self, Scratch())
+        self.program(work, "echo got $PLAIN_NAME")
+        check = Check(self, work.path, "command: {argv: [./tell], env: {PLAIN_NAME: !file value}}")
+        check.scratch.write("value", "mellon-friend", 0o600)
+        check.accept()
+        self.assertIn(b"got [redacted]", check.stored())
+        self.assertNotIn(b"mellon", check.stored())
+
     def test_keyed_and_ordered(self):
         work = enter(self, Scratch())
         self.program(work, "echo 'numpy==1.0'; echo 'flag'")
