@@ -1,7 +1,7 @@
 /* Opening files below a folder without ever following a symlink.
  *
  * Every component is opened with O_NOFOLLOW relative to the one before, so that a folder that was swapped for a symlink leads nowhere. The parent folder
- * of the last path stays open, and a path below it starts there: sorted lists cost one open per folder. */
+ * of the last path and the folder around that stay open, and a path below either starts there: sorted lists cost one open per folder. */
 #include "runbook/source/files.h"
 
 #include <errno.h>
@@ -24,9 +24,12 @@ static void forget_dir(struct rb_below *below)
 {
     if (below->dir_fd >= 0)
         close(below->dir_fd);
+    if (below->up_len > 0)
+        close(below->up_fd);
     free(below->dir);
     below->dir_fd = -1;
     below->dir = NULL;
+    below->up_len = 0;
 }
 
 void rb_below_fini(struct rb_below *below)
@@ -37,10 +40,11 @@ void rb_below_fini(struct rb_below *below)
     below->root_fd = -1;
 }
 
-/* Opens each component of `path` from `fd` on (borrowed); returns a new descriptor or a negative errno. */
-static int descend(int fd, char *path)
+/* Opens each component of `path`, which is not empty, from `fd` on (borrowed); returns a new descriptor or a negative errno. *out_up is the folder around it: `fd`
+ * itself or a new descriptor. */
+static int descend(int fd, char *path, int *out_up)
 {
-    int at = fd;
+    int at = fd, up = fd;
     while (*path) {
         char *slash = strchr(path, '/');
         if (slash)
@@ -48,16 +52,57 @@ static int descend(int fd, char *path)
         bool escapes = strcmp(path, "..") == 0;
         int next = escapes ? -1 : openat(at, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         int failure = escapes ? EINVAL : errno;
-        if (at != fd)
-            close(at);
-        if (next < 0)
-            return -failure;
-        at = next;
-        path = slash ? slash + 1 : path + strlen(path);
         if (slash)
             *slash = '/';
+        if (up != fd)
+            close(up);
+        up = at;
+        if (next < 0) {
+            if (up != fd)
+                close(up);
+            return -failure;
+        }
+        at = next;
+        path = slash ? slash + 1 : path + strlen(path);
     }
-    return at == fd ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : at;
+    *out_up = up;
+    return at;
+}
+
+static bool lies_below(const char *path, const char *dir, size_t len)
+{
+    return len > 0 && strncmp(path, dir, len) == 0 && path[len] == '/' && path[len + 1] != '\0';
+}
+
+/* Makes `take_dir` the folder that stays open, beginning at the nearest one that is. */
+static int move_to(struct rb_below *below, char *take_dir)
+{
+    size_t known = below->dir ? strlen(below->dir) : 0, skip = 0;
+    int from = below->root_fd, up = -1;
+    if (lies_below(take_dir, below->dir, known)) {
+        from = below->dir_fd;
+        skip = known + 1;
+    } else if (lies_below(take_dir, below->dir, below->up_len)) {
+        from = below->up_fd;
+        skip = below->up_len + 1;
+    }
+    int fd = descend(from, take_dir + skip, &up);
+    if (fd < 0) {
+        free(take_dir);
+        return fd;
+    }
+    bool keeps_up = up == from && below->up_len > 0 && from == below->up_fd;
+    if (up == from && below->dir && from == below->dir_fd)
+        below->dir_fd = -1; /* it becomes the folder around */
+    if (keeps_up)
+        below->up_len = 0;
+    forget_dir(below);
+    const char *slash = strrchr(take_dir, '/');
+    below->up_fd = up;
+    below->up_len = slash && up != below->root_fd ? (size_t)(slash - take_dir) : 0;
+    below->dir = take_dir;
+    below->dir_fd = fd;
+    return fd;
 }
 
 /* The folder of `path` as a borrowed descriptor, or a negative errno; *out_name is the last component. */
@@ -70,22 +115,10 @@ static int parent_of(struct rb_below *below, const char *path, const char **out_
     if (!slash)
         return below->root_fd;
     size_t len = (size_t)(slash - path);
-    size_t known = below->dir ? strlen(below->dir) : 0;
-    if (below->dir && known == len && memcmp(below->dir, path, len) == 0)
+    if (below->dir && strncmp(below->dir, path, len) == 0 && below->dir[len] == '\0')
         return below->dir_fd;
     char *dir = strndup(path, len);
-    if (!dir)
-        return -ENOMEM;
-    bool nested = below->dir && known < len && memcmp(below->dir, path, known) == 0 && path[known] == '/';
-    int fd = nested ? descend(below->dir_fd, dir + known + 1) : descend(below->root_fd, dir);
-    if (fd < 0) {
-        free(dir);
-        return fd;
-    }
-    forget_dir(below);
-    below->dir = dir;
-    below->dir_fd = fd;
-    return fd;
+    return dir ? move_to(below, dir) : -ENOMEM;
 }
 
 int rb_below_lstat(struct rb_below *below, const char *path, struct stat *out)

@@ -257,4 +257,50 @@ START_TEST(expand_patterns)
 }
 END_TEST
 
-RB_TEST_MAIN("files", tracked_and_untracked, conflicts_and_submodules, outside_git, very_deep_trees, below_never_follows, expand_patterns)
+START_TEST(neighbours_and_strange_paths)
+{
+    struct scratch s;
+    char name[64], path[512], other[512];
+    struct stat st;
+    scratch_make(&s);
+    static const char *const folders[] = {"a", "a/b", "a/b/c", "a/b/d", "a/bb", "ab", "a/e", "a/e/f", "a/e/f/g"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        scratch_folder(&s, folders[i]);
+        snprintf(name, sizeof name, "%s/file", folders[i]);
+        scratch_write(&s, name, folders[i]);
+    }
+    struct rb_below below;
+    ck_assert_int_eq(rb_below_init(&below, s.path, NULL), 0);
+    /* From every folder to every other, each file is the one that was meant. */
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        for (size_t j = 0; j < sizeof folders / sizeof *folders; j++) {
+            snprintf(path, sizeof path, "%s/file", folders[i]);
+            ck_assert_int_eq(rb_below_lstat(&below, path, &st), 0);
+            ck_assert_int_eq(st.st_size, (off_t)strlen(folders[i]));
+            snprintf(path, sizeof path, "%s/file", folders[j]);
+            ck_assert_int_eq(rb_below_lstat(&below, path, &st), 0);
+            ck_assert_int_eq(st.st_size, (off_t)strlen(folders[j]));
+            snprintf(path, sizeof path, "%s/none/file", folders[i]);
+            ck_assert_int_eq(rb_below_lstat(&below, path, &st), -ENOENT);
+        }
+    }
+    static const char *const strange[] = {"a//b/file", "a//file", "a/./b//file", "./a/file"};
+    for (size_t i = 0; i < 2 * sizeof strange / sizeof *strange; i++) {
+        ck_assert_int_eq(rb_below_lstat(&below, "a/b/file", &st), 0);
+        ck_assert_int_eq(rb_below_lstat(&below, strange[i % 4], &st), 0);
+    }
+    ck_assert_int_eq(rb_below_lstat(&below, "a/b/../file", &st), -EINVAL);
+    ck_assert_int_eq(rb_below_lstat(&below, "../a/file", &st), -EINVAL);
+    /* A folder that was swapped for a symlink leads nowhere, though its neighbour is open. */
+    ck_assert_int_eq(rb_below_lstat(&below, "a/b/c/file", &st), 0);
+    ck_assert_int_eq(rename(scratch_path(&s, "a/b/d", path), scratch_path(&s, "moved", other)), 0);
+    ck_assert_int_eq(symlink(other, path), 0);
+    int rc = rb_below_lstat(&below, "a/b/d/file", &st);
+    ck_assert(rc == -ELOOP || rc == -ENOTDIR);
+    rb_below_fini(&below);
+    scratch_remove(&s);
+}
+END_TEST
+
+RB_TEST_MAIN("files", neighbours_and_strange_paths, tracked_and_untracked, conflicts_and_submodules, outside_git, very_deep_trees,
+             below_never_follows, expand_patterns)

@@ -65,12 +65,13 @@ struct rb_found_list {
 int rb_files_expand(const char *root, const char *pattern, size_t max, const atomic_bool *cancelled, struct rb_arena *arena,
                     struct rb_found_list *out, struct rb_error *err) RB_MUST_CHECK;
 
-/* Access to files below a folder that never follows a symlink, neither the last nor one on the way. Keeps the last parent folder open: cheap for sorted paths.
+/* Access to files below a folder that never follows a symlink, neither the last nor one on the way. Keeps the last parent folder and the one around it open: cheap for sorted paths.
  * One owner at a time. */
 struct stat;
 struct rb_below {
-    int root_fd, dir_fd;
-    char *dir; /* path of dir_fd */
+    int root_fd, dir_fd, up_fd;
+    char *dir;     /* path of dir_fd */
+    size_t up_len; /* up_fd is the folder of that many bytes of dir's path; 0: not open */
 };
 int rb_below_init(struct rb_below *below, const char *root, struct rb_error *err) RB_MUST_CHECK;
 void rb_below_fini(struct rb_below *below);
