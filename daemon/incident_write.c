@@ -13,7 +13,8 @@
 
 #define DIAGNOSIS_MAX ((size_t)16 << 20)
 #define MAX_AGE_NS    (5 * RB_NS_PER_S)
-#define DOCUMENTS_MAX 64u /* in one write; the rest goes with the next */
+#define QUIET_MAX \
+    8u /* documents in one write that nobody waits for; the rest goes with the next, so that the loop never prints them all at once */
 
 struct document {
     char id[RB_INCIDENT_ID_SIZE];
@@ -24,7 +25,7 @@ struct incident_write {
     struct rb_app *app;
     const struct rb_clock *clock;
     char dir[RB_PATH_MAX];
-    struct document documents[DOCUMENTS_MAX];
+    struct document documents[RB_INCIDENTS_MAX];
     size_t document_count;
     struct rb_incident_keep *keeps;
     char retired[RB_INCIDENTS_RETIRED][RB_INCIDENT_ID_SIZE];
@@ -153,7 +154,7 @@ static void take_back(struct incident_write *task)
     for (size_t i = 0; i < task->document_count; i++) {
         struct rb_incident *incident = rb_incidents_find(&app->incidents.all, task->documents[i].id);
         if (incident != NULL)
-            incident->dirty = true;
+            incident->dirty = incident->urgent = true;
     }
     struct rb_incident_keep **end = &task->keeps;
     while (*end != NULL)
@@ -206,10 +207,12 @@ static void done(void *arg)
 
 static void take_documents(struct rb_app *app, struct incident_write *task)
 {
-    for (size_t i = 0; i < app->incidents.all.count && task->document_count < DOCUMENTS_MAX; i++) {
+    size_t quiet = 0;
+    for (size_t i = 0; i < app->incidents.all.count; i++) {
         struct rb_incident *incident = app->incidents.all.items[i];
-        if (!incident->dirty)
+        if (!incident->dirty || (!incident->urgent && quiet == QUIET_MAX))
             continue;
+        quiet += !incident->urgent;
         struct document *document = &task->documents[task->document_count];
         rb_buf_init(&document->bytes, RB_INCIDENT_MAX_BYTES);
         snprintf(document->id, sizeof document->id, "%s", rb_incident_text(incident, "id"));
@@ -218,7 +221,7 @@ static void take_documents(struct rb_app *app, struct incident_write *task)
             rb_buf_fini(&document->bytes);
             return;
         }
-        incident->dirty = false;
+        incident->dirty = incident->urgent = false;
         task->document_count++;
     }
 }

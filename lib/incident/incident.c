@@ -235,7 +235,7 @@ static bool count_repeat(json_t *events, const struct rb_incident_event *event)
 int rb_incident_add(struct rb_incident *incident, const struct rb_incident_event *event, struct rb_error *err)
 {
     json_t *events = json_object_get(incident->doc, "events");
-    incident->dirty = true;
+    incident->dirty = incident->urgent = true;
     if (json_array_size(events) > 0 && count_repeat(events, event))
         return 0;
     if (!make_room(incident->doc, events))
@@ -322,7 +322,8 @@ size_t rb_incident_collect(struct rb_incident *incident, struct rb_event_entry *
         if (entry->seq <= done || long_ago || (closed > 0 && entry->seq > closed))
             continue;
         done = entry->seq;
-        if (is_own(events, entry->seq))
+        bool others = entry->from && rb_incident_is_id(entry->from); /* its own are among its events */
+        if (others || is_own(events, entry->seq))
             continue;
         add_entry(incident, timeline, entry);
         taken++;

@@ -33,7 +33,8 @@ bool rb_incident_severity_parse(const char *text, enum rb_incident_severity *out
 
 struct rb_incident {
     struct json_t *doc;
-    bool dirty; /* changed since it was last given to be written */
+    bool dirty;  /* changed since it was last given to be written */
+    bool urgent; /* and by somebody who waits for it, not by the timeline alone */
 };
 
 struct rb_incident_opening {
