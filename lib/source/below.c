@@ -71,7 +71,7 @@ static int descend(int fd, char *path, int *out_up)
 
 static bool lies_below(const char *path, const char *dir, size_t len)
 {
-    return len > 0 && strncmp(path, dir, len) == 0 && path[len] == '/' && path[len + 1] != '\0';
+    return dir && len > 0 && strncmp(path, dir, len) == 0 && path[len] == '/' && path[len + 1] != '\0';
 }
 
 /* Makes `take_dir` the folder that stays open, beginning at the nearest one that is. */
