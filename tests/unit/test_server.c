@@ -15,11 +15,30 @@ START_TEST(test_routes)
     static const struct {
         const char *line;
         int status;
-    } rows[] = {{"GET /", 200},         {"GET /metrics", 200},       {"GET /status", 200},           {"GET /-/healthy", 200},
-                {"GET /-/ready", 200},  {"GET /api/v1/checks", 200}, {"GET /api/v1/checks/c1", 200}, {"GET /openapi.json", 200},
-                {"HEAD /status", 200},  {"GET /nothing", 404},       {"GET /metrics/", 404},         {"GET /api/v1/checks/zz", 404},
-                {"POST /metrics", 405}, {"DELETE /status", 405},     {"GET /-/reload", 405},         {"GET /api/v1/checks/c1/run", 405},
-                {"POST /triage", 405},  {"POST /-/reload", 401},     {"GET /status?lang=fr", 400},   {"GET /triage?deadline=soon", 400}};
+    } rows[] = {{"GET /", 200},
+                {"GET /metrics", 200},
+                {"GET /status", 200},
+                {"GET /-/healthy", 200},
+                {"GET /-/ready", 200},
+                {"GET /api/v1/checks", 200},
+                {"GET /api/v1/checks/c1", 200},
+                {"GET /openapi.json", 200},
+                {"HEAD /status", 200},
+                {"GET /nothing", 404},
+                {"GET /metrics/", 404},
+                {"GET /api/v1/checks/zz", 404},
+                {"POST /metrics", 405},
+                {"DELETE /status", 405},
+                {"GET /-/reload", 405},
+                {"GET /api/v1/checks/c1/run", 405},
+                {"POST /triage", 401},
+                {"POST /-/reload", 401},
+                {"GET /status?lang=fr", 400},
+                {"GET /triage?deadline=soon", 400},
+                {"POST /status", 405},
+                {"POST /api/v1/alerts", 401},
+                {"POST /api/v1/incidents/INC-1/close", 401},
+                {"POST /api/v1/incidents", 405}};
     begin(NULL);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char *answer = client_ask(&f, rows[i].line, "");
