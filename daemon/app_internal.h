@@ -12,8 +12,8 @@
 #include "runner.h"
 #include "server/server.h"
 
-#define RB_PATH_MAX         4096
-#define RB_NOTES_REMEMBERED 64
+#define RB_PATH_MAX          4096
+#define RB_NOTES_REMEMBERED  64
 #define RB_INCIDENTS_RETIRED 16
 
 struct rb_app {
@@ -88,9 +88,9 @@ struct rb_app {
         size_t next;
     } notes;
 
-    struct {              /* drift.c */
-        unsigned writing; /* tasks on their way */
-        ev_timer end;     /* when the next acceptance is over */
+    struct {                      /* drift.c */
+        unsigned writing;         /* tasks on their way */
+        ev_timer end;             /* when the next acceptance is over */
         int64_t next_end_wall_ns; /* 0: none is known */
     } drift;
 

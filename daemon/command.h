@@ -8,9 +8,9 @@
 #include "runbook/state/snapshot.h"
 
 enum rb_command_type {
-    RB_COMMAND_RELOAD,      /* read the configuration again */
-    RB_COMMAND_RUN,         /* run one check now: `name` */
-    RB_COMMAND_ROUND,       /* bring triage checks forward: `max_age_ns`, `deadline_ns` */
+    RB_COMMAND_RELOAD,       /* read the configuration again */
+    RB_COMMAND_RUN,          /* run one check now: `name` */
+    RB_COMMAND_ROUND,        /* bring triage checks forward: `max_age_ns`, `deadline_ns` */
     RB_COMMAND_DRIFT_ACCEPT, /* take drift for normal: `body`; the answer's JSON is in `detail` */
     RB_COMMAND_INCIDENT,     /* `verb`, of the incident `name` where it is about one; the answer is in `detail` */
     RB_COMMAND_SILENCE       /* `body`; the answer's JSON is in `detail` */
@@ -24,11 +24,12 @@ struct rb_command {
     int64_t max_age_ns;
     int64_t deadline_ns; /* elapsed clock: the loop completes by then at the latest */
     enum rb_command_verb verb;
-    int language;        /* POSTMORTEM: enum rb_language, or -1 for the configuration's */
-    bool opens_incident; /* ROUND: when it ended, an incident is opened from `body`; the answer's `name` is its id and `payload` its struct rb_incident_report */
-    void *payload;       /* ALERT: struct rb_webhook as it was parsed. Freed with the command */
+    int language; /* POSTMORTEM: enum rb_language, or -1 for the configuration's */
+    bool
+        opens_incident; /* ROUND: when it ended, an incident is opened from `body`; the answer's `name` is its id and `payload` its struct rb_incident_report */
+    void *payload; /* ALERT: struct rb_webhook as it was parsed. Freed with the command */
     void (*payload_free)(void *payload);
-    struct rb_buf body;  /* of the request, as sent; filled before it is submitted */
+    struct rb_buf body; /* of the request, as sent; filled before it is submitted */
     /* the answer */
     int status;                   /* HTTP status: 200, 202, 404, 409, 422, 503 */
     char problem[32];             /* type for problem+json when status ≥ 400 */

@@ -26,7 +26,7 @@ struct rb_drift_job;
  * accepted, not even what could be. */
 struct rb_drift_job *rb_drift_job_new(struct rb_snapshot *snapshot, const char *state_dir, const char *json, size_t len,
                                       int64_t now_wall_ns, int *out_status, char out_problem[32], struct rb_buf *out_detail);
-void rb_drift_job_work(void *job); /* writes; any thread, one at a time */
+void rb_drift_job_work(void *arg); /* writes; any thread, one at a time */
 /* 0 when everything was written; `out` gets {"accepted": [...], "baselines": [...]} or the reason. */
 int rb_drift_job_result(const struct rb_drift_job *job, struct rb_buf *out);
 /* Names of the checks whose baseline changed, and how many. */

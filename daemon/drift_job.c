@@ -327,7 +327,7 @@ static void add_lines(const struct rb_drift_job *job, const struct chosen *chose
 
 static int log_all(struct rb_drift_job *job, struct rb_error *err)
 {
-    struct rb_drift_log log;
+    struct rb_drift_log log = {0};
     int rc = read_log(job->dir, job->arena, &log, err);
     if (rc < 0)
         return rc;

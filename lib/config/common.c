@@ -188,8 +188,10 @@ static const struct rb_option daemon_options[] = {
      .offset = DAEMON(postmortem_template),
      .flags = RB_OPT_NONEMPTY,
      .example = "docs/templates/postmortem.md",
-     .doc = "Markdown file that post-mortems are made from, counted from root; it may use {{id}}, {{title}}, {{severity}}, {{facts}}, {{summary}}, "
-            "{{impact}}, {{evidence}}, {{timeline}}, {{safety}}, {{root_cause}}, {{remediation}}, {{verification}}, {{status}} and {{follow_up}}."},
+     .doc = "Markdown file that post-mortems are made from, counted from root; it may use {{id}}, {{title}}, {{severity}}, {{facts}}, "
+            "{{summary}}, "
+            "{{impact}}, {{evidence}}, {{timeline}}, {{safety}}, {{root_cause}}, {{remediation}}, {{verification}}, {{status}} and "
+            "{{follow_up}}."},
     {.name = "workers",
      .type = RB_OPT_INT,
      .offset = DAEMON(workers),

@@ -269,7 +269,8 @@ static void propose(struct drift_run *run, const struct rb_check_ctx *ctx, struc
     else if (run->report.adopt && ctx->state_dir[0] != '\0')
         rb_outcome_say(out, "first baseline: %zu facts", run->facts.count);
     else if (run->report.adopt)
-        rb_outcome_set(out, RB_RESULT_SKIP, "no_baseline", "%zu facts; there is no folder of state that could keep a baseline", run->facts.count);
+        rb_outcome_set(out, RB_RESULT_SKIP, "no_baseline", "%zu facts; there is no folder of state that could keep a baseline",
+                       run->facts.count);
     else
         rb_outcome_set(out, RB_RESULT_UNKNOWN, "no_baseline", "%zu facts, none accepted yet: runbookd drift accept %s --all --reason '…'",
                        run->facts.count, ctx->spec->name);

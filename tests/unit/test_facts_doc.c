@@ -43,7 +43,8 @@ START_TEST(lists_of_named_tables)
     struct rb_drift_facts facts;
     facts_of(RB_DOC_TOML, "[[package]]\nname = \"a\"\nversion = \"1\"\n[[package]]\nname = \"b\"\nversion = \"2\"\n", arena, &facts);
     ck_assert_str_eq(value_of(&facts, "package[b].version"), "\"2\"");
-    facts_of(RB_DOC_YAML, "l:\n- {name: a, v: 1}\n- {name: a, v: 2}\n- {name: b, v: 3}\n", arena, &facts); /* names that come twice are counted */
+    facts_of(RB_DOC_YAML, "l:\n- {name: a, v: 1}\n- {name: a, v: 2}\n- {name: b, v: 3}\n", arena,
+             &facts); /* names that come twice are counted */
     ck_assert_str_eq(value_of(&facts, "l[a].v"), "1");
     ck_assert_str_eq(value_of(&facts, "l[a#2].v"), "2");
     ck_assert_str_eq(value_of(&facts, "l[b].v"), "3");

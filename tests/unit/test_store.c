@@ -505,8 +505,8 @@ START_TEST(safety_is_the_worst_of_its_guards)
 END_TEST
 
 RB_TEST_MAIN("store", presence_decides_what_absence_means, a_clean_end_forgets_that_it_was_up,
-             who_could_not_look_does_not_say_that_it_vanished, a_safety_check_never_skips,
-             hysteresis_counts_runs_in_a_row, a_held_state_keeps_its_words_and_shows_the_row, a_guard_does_not_wait_for_fail_after,
+             who_could_not_look_does_not_say_that_it_vanished, a_safety_check_never_skips, hysteresis_counts_runs_in_a_row,
+             a_held_state_keeps_its_words_and_shows_the_row, a_guard_does_not_wait_for_fail_after,
              flapping_begins_and_ends_with_a_gap_between, a_steady_check_never_flaps, a_symptom_is_suppressed_by_the_root,
              a_guard_is_never_suppressed, a_chain_of_five_thousand_is_suppressed_without_recursion,
              stale_begins_right_after_twice_every_plus_timeout, manual_checks_are_never_stale_and_pending_ones_become_it,

@@ -7,7 +7,7 @@
 #define RB_FACT_PID         "pid"
 #define RB_FACT_OWNER       "owner" /* process name of a listener */
 #define RB_FACT_CWD         "cwd"
-#define RB_FACT_COMMAND   "command" /* command line of a listener's last owner, masked */
+#define RB_FACT_COMMAND     "command" /* command line of a listener's last owner, masked */
 #define RB_FACT_CONTAINER   "container"
 #define RB_FACT_SERVICE     "service"     /* "project/service" */
 #define RB_FACT_PUBLISH     "publish"     /* host port that a container publishes */

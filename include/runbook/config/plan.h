@@ -24,9 +24,10 @@ const char *rb_severity_name(enum rb_severity severity);
 struct rb_kind_schema {
     struct rb_schema schema; /* name, one-line doc, option table */
     enum rb_phase default_phase;
-    bool default_triage;       /* false for command and scans */
-    bool starts_programs;      /* needs trust */
-    const char *const *program_options; /* options with which one of its checks starts a program, and so needs trust; NULL-terminated, or NULL */
+    bool default_triage;  /* false for command and scans */
+    bool starts_programs; /* needs trust */
+    const char *const
+        *program_options;      /* options with which one of its checks starts a program, and so needs trust; NULL-terminated, or NULL */
     bool opens_network;        /* makes connections; shown by explain --discovery */
     bool presence_aware;       /* `presence` other than required makes sense */
     const char *default_every; /* NULL: the common default */
@@ -51,7 +52,7 @@ struct rb_daemon_options {
     int language;          /* enum rb_language of render/messages.h: 0 en, 1 de */
     const char *safety_title;
     const char *postmortem_template; /* relative to root or absolute, or NULL */
-    int64_t workers; /* size of the worker pool */
+    int64_t workers;                 /* size of the worker pool */
     int log_level;
 };
 

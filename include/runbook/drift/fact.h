@@ -12,8 +12,9 @@
 enum { RB_DRIFT_MAX_FACTS = 200000, RB_DRIFT_KEY_MAX = 4096, RB_DRIFT_VALUE_MAX = 64 * 1024 };
 
 struct rb_drift_fact {
-    const char *key;         /* at most RB_DRIFT_KEY_MAX bytes */
-    const char *value;       /* canonical JSON: sorted keys, no blanks; at most RB_DRIFT_VALUE_MAX bytes. NULL: could not be observed this time, so it is no drift */
+    const char *key; /* at most RB_DRIFT_KEY_MAX bytes */
+    const char *
+        value; /* canonical JSON: sorted keys, no blanks; at most RB_DRIFT_VALUE_MAX bytes. NULL: could not be observed this time, so it is no drift */
     int64_t changed_wall_ns; /* when it became so, where the source knows; else 0 */
     const char *time_note;   /* see struct rb_drift_item; or NULL */
     const char *kept_text;   /* masked content for later diffs, or NULL */

@@ -86,9 +86,9 @@ struct rb_diagnosis {
     size_t observer_count; /* what could not be seen, and why */
     const char **rollback;
     size_t rollback_count;
-    size_t fresh, total;  /* checks with a result younger than max_age, of all but manual ones that never ran */
-    double round_s;       /* how long the round took; NaN: none was made */
-    const char *incident; /* set by the caller afterwards: id of the incident that this report opened; NULL: none */
+    size_t fresh, total;    /* checks with a result younger than max_age, of all but manual ones that never ran */
+    double round_s;         /* how long the round took; NaN: none was made */
+    const char *incident;   /* set by the caller afterwards: id of the incident that this report opened; NULL: none */
     bool incident_unstored; /* it is in memory only: the state folder could not be written */
 };
 struct rb_diagnosis_options {

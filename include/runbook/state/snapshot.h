@@ -45,7 +45,7 @@ struct rb_repo_facts {
 }; /* worktree: "clean", "3 files uncommitted", NULL unknown */
 
 #define RB_SNAPSHOT_INCIDENTS 50u /* the open ones first, then the newest */
-struct rb_incident_brief { /* what /status tells of an incident */
+struct rb_incident_brief {        /* what /status tells of an incident */
     const char *id, *title, *severity;
     bool open;
     int64_t opened_wall_ns, closed_wall_ns; /* closed: 0 while open */
