@@ -1,0 +1,179 @@
+/* The German catalogue: finds the row that a finished English sentence has the form of, and says its German.
+ *
+ * A row's marks stand for the parts that were filled in: %1…%9 is one word, %a…%i is any text, both kept as they are; %A…%I is any text that is itself looked up. Of the rows that fit, the one with
+ * most text of its own counts, so "%a: %B" never takes what a whole sentence knows. A row without a word of its own counts only when one of its parts is known: "x: y" of a foreign program stays foreign.
+ *
+ * Texts may be hostile: matching backtracks over the marks of one row, so each look-up has a budget of bytes, and what is longer or deeper than its limit is copied. */
+#include "runbook/incident/phrase.h"
+
+#include <ctype.h>
+#include <stdint.h>
+#include <string.h>
+
+#define MARKS  27u
+#define DEPTH  6u
+#define BUDGET 500000u /* bytes looked at: about a millisecond */
+
+struct row {
+    const char *english, *german;
+};
+static const struct row rows[] = {
+#define RB_PHRASE(english, german)         {english, german},
+#define RB_PHRASE_FOREIGN(english, german) {english, german},
+#include "runbook/incident/phrases.def"
+#undef RB_PHRASE
+#undef RB_PHRASE_FOREIGN
+};
+#define ROWS (sizeof rows / sizeof rows[0])
+
+struct span {
+    const char *start;
+    size_t len;
+};
+struct match {
+    struct span marks[MARKS];
+    unsigned *budget;
+};
+
+/* The place of a mark's letter or digit in `marks`, MARKS when it is none. */
+static size_t mark_of(char c)
+{
+    if (c >= '1' && c <= '9')
+        return (size_t)(c - '1');
+    if (c >= 'a' && c <= 'i')
+        return 9 + (size_t)(c - 'a');
+    return c >= 'A' && c <= 'I' ? 18 + (size_t)(c - 'A') : MARKS;
+}
+
+static bool is_mark(const char *at)
+{
+    return at[0] == '%' && mark_of(at[1]) < MARKS;
+}
+
+static bool spend(unsigned *budget)
+{
+    if (*budget == 0)
+        return false;
+    --*budget;
+    return true;
+}
+
+/* Whether [text, end) has the form of `pattern`. Recursion is as deep as the row has marks. */
+static bool fits(struct match *match, const char *pattern, const char *text, const char *end)
+{
+    for (; *pattern && !is_mark(pattern); pattern++, text++) {
+        if (text == end || *text != *pattern)
+            return false;
+    }
+    if (!*pattern)
+        return text == end;
+    size_t mark = mark_of(pattern[1]);
+    bool word = mark < 9;
+    for (const char *stop = text; stop < end && !(word && *stop == ' ');) {
+        if (!spend(match->budget))
+            return false;
+        stop++;
+        bool follows = pattern[2] == '\0' ? stop == end : is_mark(pattern + 2) || (stop < end && *stop == pattern[2]);
+        if (!follows)
+            continue;
+        match->marks[mark] = (struct span){text, (size_t)(stop - text)};
+        if (fits(match, pattern + 2, stop, end))
+            return true;
+    }
+    return false;
+}
+
+/* Bytes of a row that are its own, letters only. */
+static size_t own_text(const char *pattern)
+{
+    size_t count = 0;
+    for (; *pattern; pattern++) {
+        if (is_mark(pattern))
+            pattern++;
+        else
+            count += (isalpha((unsigned char)*pattern) || (unsigned char)*pattern >= 0x80) != 0;
+    }
+    return count;
+}
+
+static bool say(struct rb_buf *out, struct span text, unsigned depth, unsigned *budget);
+
+/* The German of a row with its parts filled in; true when one of the parts was known. */
+static bool fill(struct rb_buf *out, const struct row *row, const struct match *match, unsigned depth)
+{
+    bool known = false;
+    for (const char *at = row->german; *at; at++) {
+        if (!is_mark(at)) {
+            rb_buf_addc(out, *at);
+            continue;
+        }
+        size_t mark = mark_of(*++at);
+        struct span part = match->marks[mark];
+        if (mark < 18)
+            rb_buf_add(out, part.start, part.len);
+        else
+            known = say(out, part, depth + 1, match->budget) || known;
+    }
+    return known;
+}
+
+static bool say_joined(struct rb_buf *out, struct span text, unsigned depth, unsigned *budget)
+{
+    for (size_t i = 0; i < ROWS && depth < DEPTH; i++) {
+        struct match match = {.budget = budget};
+        if (own_text(rows[i].english) > 0 || !fits(&match, rows[i].english, text.start, text.start + text.len))
+            continue;
+        RB_BUF_AUTO joined;
+        rb_buf_init(&joined, (size_t)8 * RB_PHRASE_MAX);
+        if (!fill(&joined, &rows[i], &match, depth) || joined.failed)
+            continue;
+        rb_buf_add(out, rb_buf_str(&joined), joined.len);
+        return true;
+    }
+    return false;
+}
+
+static bool say(struct rb_buf *out, struct span text, unsigned depth, unsigned *budget)
+{
+    size_t best_own = 0, best = ROWS;
+    struct match found;
+    for (size_t i = 0; i < ROWS && depth < DEPTH; i++) {
+        struct match match = {.budget = budget};
+        if (!fits(&match, rows[i].english, text.start, text.start + text.len))
+            continue;
+        size_t own = own_text(rows[i].english);
+        if (own > best_own) {
+            best_own = own;
+            best = i;
+            found = match;
+        }
+    }
+    if (best < ROWS) {
+        (void)fill(out, &rows[best], &found, depth);
+        return true;
+    }
+    if (say_joined(out, text, depth, budget))
+        return true;
+    rb_buf_add(out, text.start, text.len);
+    return false;
+}
+
+bool rb_phrase_german(struct rb_buf *out, const char *text)
+{
+    size_t len = strnlen(text, RB_PHRASE_MAX + 1);
+    if (len == 0 || len > RB_PHRASE_MAX) {
+        rb_buf_adds(out, text);
+        return false;
+    }
+    unsigned budget = BUDGET;
+    return say(out, (struct span){text, len}, 0, &budget);
+}
+
+const char *rb_phrase_row(size_t index, const char **out_german)
+{
+    if (index >= ROWS)
+        return NULL;
+    if (out_german)
+        *out_german = rows[index].german;
+    return rows[index].english;
+}
