@@ -19,9 +19,9 @@ struct list {
     void *ctx;
     size_t count, max;
     /* git's side */
-    const char **paths;            /* relative to the root, each once */
-    const git_index_entry **stats; /* the same shape */
-    size_t tracked_count, next;    /* next: the first that was not handed out yet */
+    const char **paths;               /* relative to the root, each once */
+    const struct index_entry **stats; /* the same shape */
+    size_t tracked_count, next;       /* next: the first that was not handed out yet */
 };
 
 static bool wanted(const struct rb_file_request *request, const char *path)
@@ -47,15 +47,15 @@ static int add_entry(struct list *list, const struct rb_file_entry *entry, struc
 }
 
 /* Collects what the index holds below the prefix, submodules too: the walk must know them. */
-static int read_index(struct list *list, git_index *index, const char *prefix, struct rb_error *err)
+static int read_index(struct list *list, const struct index_file *index, const char *prefix, struct rb_error *err)
 {
-    size_t total = git_index_entrycount(index), prefix_len = strlen(prefix), count = 0;
+    size_t total = index->count, prefix_len = strlen(prefix), count = 0;
     list->paths = rb_arena_array(list->arena, total + 1, sizeof(*list->paths));
     list->stats = rb_arena_array(list->arena, total + 1, sizeof(*list->stats));
     if (!list->paths || !list->stats)
         return rb_error_set(err, RB_ENOMEM, "out of memory while listing files");
     for (size_t i = 0; i < total; i++) {
-        const git_index_entry *from = git_index_get_byindex(index, i);
+        const struct index_entry *from = &index->items[i];
         if (strncmp(from->path, prefix, prefix_len) != 0)
             continue;
         const char *path = from->path + prefix_len;
@@ -70,18 +70,18 @@ static int read_index(struct list *list, git_index *index, const char *prefix, s
 
 static int add_tracked(struct list *list, size_t at, bool regular, struct rb_error *err)
 {
-    const git_index_entry *from = list->stats[at];
+    const struct index_entry *from = list->stats[at];
     bool submodule = (from->mode & S_IFMT) == (S_IFDIR | S_IFLNK);
     if (!list->request->tracked || (submodule && !list->request->submodules) || !wanted(list->request, list->paths[at]))
         return 0;
     struct rb_file_entry entry = {
-        .path = list->paths[at], .tracked = true, .regular = regular, .mode = from->mode, .conflicted = GIT_INDEX_ENTRY_STAGE(from) > 0};
-    memcpy(entry.blob, from->id.id, sizeof(entry.blob));
-    entry.index_mtime_ns = (int64_t)from->mtime.seconds * 1000000000 + from->mtime.nanoseconds;
-    entry.index_size = from->file_size;
-    entry.index_ctime_ns = (int64_t)from->ctime.seconds * 1000000000 + from->ctime.nanoseconds;
+        .path = list->paths[at], .tracked = true, .regular = regular, .mode = from->mode, .conflicted = from->stage > 0};
+    memcpy(entry.blob, from->id, sizeof(entry.blob));
+    entry.index_mtime_ns = from->mtime_ns;
+    entry.index_size = from->size_bytes;
+    entry.index_ctime_ns = from->ctime_ns;
     entry.index_ino = from->ino;
-    entry.assumed = (from->flags & GIT_INDEX_ENTRY_VALID) || (from->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE);
+    entry.assumed = from->assumed;
     return add_entry(list, &entry, err);
 }
 
@@ -156,29 +156,22 @@ static int walk_tree(struct list *list, git_repository *repo, const char *prefix
     return code;
 }
 
-static int64_t written_at(git_index *index)
-{
-    struct stat st;
-    const char *path = git_index_path(index);
-    return path && lstat(path, &st) == 0 ? rb_stat_mtime_ns(&st) : 0;
-}
-
 static int list_git(struct list *list, struct rb_git *git, struct rb_error *err)
 {
     const char *prefix;
     int code = git_prefix(git, list->request->root, list->arena, &prefix, err);
-    git_index *index = NULL;
-    if (code == 0 && git_repository_index(&index, git->repo) < 0)
-        code = git_fail(err, RB_ESYS, "cannot read the git index");
-    if (code == 0 && list->request->out_index_mtime_ns)
-        *list->request->out_index_mtime_ns = written_at(index);
+    struct index_file index = {0};
     if (code == 0)
-        code = read_index(list, index, prefix, err);
+        code = index_open(git, &index, err);
+    if (code == 0 && list->request->out_index_mtime_ns)
+        *list->request->out_index_mtime_ns = rb_stat_mtime_ns(&index.st);
+    if (code == 0)
+        code = read_index(list, &index, prefix, err);
     if (code == 0 && list->request->untracked)
         code = walk_tree(list, git->repo, prefix, err);
     if (code == 0)
         code = catch_up(list, NULL, err);
-    git_index_free(index);
+    index_close(&index);
     return code;
 }
 

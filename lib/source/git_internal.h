@@ -15,6 +15,35 @@ struct rb_git {
 /* Fills `err` from libgit2's last error of this thread. */
 int git_fail(struct rb_error *err, int code, const char *what);
 
+/* One entry of the index; strings and ids belong to the index_file. */
+struct index_entry {
+    const char *path;
+    int64_t mtime_ns, ctime_ns; /* nanoseconds 0: git was built without them */
+    const unsigned char *id;    /* RB_GIT_ID bytes */
+    uint32_t ino, size_bytes;   /* the low 32 bits */
+    uint32_t mode;
+    unsigned char stage; /* above 0: a side of a conflict */
+    bool assumed;        /* assume-unchanged or skip-worktree */
+};
+struct index_paths { /* unpacked paths of an index of version 4 */
+    struct index_paths *next;
+    size_t size, fill;
+    char bytes[];
+};
+struct index_file {
+    struct index_entry *items; /* in the order of the file */
+    size_t count;
+    struct stat st;            /* of the file that was read; zero when there is none */
+    const unsigned char *tree; /* id of the tree that equals the index, where git noted it; else NULL */
+    unsigned char *bytes;      /* private, as what follows */
+    size_t len;
+    struct index_paths *paths;
+    git_index *libgit; /* what our reader does not know, libgit2 read */
+};
+/* Reads the index of a repository that has a work tree; none is an empty one. Nothing is written or locked. */
+int index_open(struct rb_git *git, struct index_file *out, struct rb_error *err) RB_MUST_CHECK;
+void index_close(struct index_file *index);
+
 /* A walk over a folder that reports what git does not track (or every file when `repo` is NULL). Iterative, bounded, follows no symlink, enters no
  * nested repository. In the order of paths. */
 struct walk {

@@ -54,26 +54,24 @@ static bool config_true(struct rb_git *git, const char *name)
     return value != 0;
 }
 
-static bool same_time(const git_index_time *time, int64_t seconds, long nanoseconds)
+static bool same_time(int64_t told_ns, int64_t now_ns)
 {
+    enum { SECOND = 1000000000 };
     /* git built without nanoseconds stores 0 there. */
-    return time->seconds == (int32_t)seconds && (time->nanoseconds == 0 || nanoseconds == 0 || time->nanoseconds == (uint32_t)nanoseconds);
+    return told_ns == now_ns || (told_ns / SECOND == now_ns / SECOND && (told_ns % SECOND == 0 || now_ns % SECOND == 0));
 }
 
-static bool same_stat(const struct status_run *run, const git_index_entry *entry, const struct stat *st)
+static bool same_stat(const struct status_run *run, const struct index_entry *entry, const struct stat *st)
 {
-    int64_t mtime = rb_stat_mtime_ns(st), ctime = rb_stat_ctime_ns(st);
-    return entry->file_size == (uint32_t)st->st_size && same_time(&entry->mtime, mtime / 1000000000, (long)(mtime % 1000000000)) &&
-           (!run->trust_ctime ||
-            (entry->ino == (uint32_t)st->st_ino && same_time(&entry->ctime, ctime / 1000000000, (long)(ctime % 1000000000))));
+    return entry->size_bytes == (uint32_t)st->st_size && same_time(entry->mtime_ns, rb_stat_mtime_ns(st)) &&
+           (!run->trust_ctime || (entry->ino == (uint32_t)st->st_ino && same_time(entry->ctime_ns, rb_stat_ctime_ns(st))));
 }
 
-static bool is_racy(const struct status_run *run, const git_index_entry *entry)
+static bool is_racy(const struct status_run *run, const struct index_entry *entry)
 {
-    int64_t mtime = (int64_t)entry->mtime.seconds * 1000000000 + entry->mtime.nanoseconds;
-    if (entry->mtime.nanoseconds == 0)
-        return entry->mtime.seconds >= run->index_mtime_ns / 1000000000;
-    return mtime >= run->index_mtime_ns;
+    if (entry->mtime_ns % 1000000000 == 0)
+        return entry->mtime_ns / 1000000000 >= run->index_mtime_ns / 1000000000;
+    return entry->mtime_ns >= run->index_mtime_ns;
 }
 
 static bool has_external_filter(struct status_run *run, const char *path)
@@ -93,17 +91,17 @@ static bool has_builtin_filter(struct status_run *run, const char *path)
     return has;
 }
 
-static bool same_link(struct status_run *run, const git_index_entry *entry)
+static bool same_link(struct status_run *run, const struct index_entry *entry)
 {
     char path[PATH_MAX], target[PATH_MAX];
     git_oid id;
     int len = snprintf(path, sizeof(path), "%s%s", rb_git_workdir(run->git), entry->path);
     ssize_t got = len > 0 && (size_t)len < sizeof(path) ? readlink(path, target, sizeof(target)) : -1;
-    return got >= 0 && git_odb_hash(&id, target, (size_t)got, GIT_OBJECT_BLOB) == 0 && git_oid_equal(&id, &entry->id);
+    return got >= 0 && git_odb_hash(&id, target, (size_t)got, GIT_OBJECT_BLOB) == 0 && memcmp(id.id, entry->id, sizeof(id.id)) == 0;
 }
 
 /* Whether the content is what the index says. Only called when stat data cannot tell. */
-static bool same_content(struct status_run *run, const git_index_entry *entry, const struct stat *st, bool stat_equal)
+static bool same_content(struct status_run *run, const struct index_entry *entry, const struct stat *st, bool stat_equal)
 {
     if (S_ISLNK(st->st_mode))
         return same_link(run, entry);
@@ -111,25 +109,25 @@ static bool same_content(struct status_run *run, const git_index_entry *entry, c
         return stat_equal;
     if (st->st_size > MAX_HASHED_BYTES)
         return stat_equal;
-    if (entry->file_size != (uint32_t)st->st_size && !has_builtin_filter(run, entry->path))
+    if (entry->size_bytes != (uint32_t)st->st_size && !has_builtin_filter(run, entry->path))
         return false;
     git_oid id;
-    return git_repository_hashfile(&id, run->git->repo, entry->path, GIT_OBJECT_BLOB, NULL) == 0 && git_oid_equal(&id, &entry->id);
+    return git_repository_hashfile(&id, run->git->repo, entry->path, GIT_OBJECT_BLOB, NULL) == 0 &&
+           memcmp(id.id, entry->id, sizeof(id.id)) == 0;
 }
 
-static bool same_type(const struct status_run *run, const git_index_entry *entry, const struct stat *st)
+static bool same_type(const struct status_run *run, const struct index_entry *entry, const struct stat *st)
 {
     if ((entry->mode & S_IFMT) == S_IFLNK)
         return S_ISLNK(st->st_mode);
     return S_ISREG(st->st_mode) && (!run->trust_mode || ((entry->mode & 0100) != 0) == ((st->st_mode & 0100) != 0));
 }
 
-static void check_entry(struct status_run *run, const git_index_entry *entry)
+static void check_entry(struct status_run *run, const struct index_entry *entry)
 {
     struct stat st;
     bool gitlink = (entry->mode & S_IFMT) == (S_IFDIR | S_IFLNK);
-    bool assumed = (entry->flags & GIT_INDEX_ENTRY_VALID) || (entry->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE);
-    if (gitlink || assumed)
+    if (gitlink || entry->assumed)
         return;
     int rc = rb_below_lstat(&run->below, entry->path, &st);
     if (rc < 0) {
@@ -141,15 +139,14 @@ static void check_entry(struct status_run *run, const git_index_entry *entry)
         count(run, &run->out->modified, entry->path);
 }
 
-static int check_worktree(struct status_run *run, git_index *index)
+static int check_worktree(struct status_run *run, const struct index_file *index)
 {
-    size_t total = git_index_entrycount(index);
     const char *conflict = NULL;
-    for (size_t i = 0; i < total; i++) {
-        const git_index_entry *entry = git_index_get_byindex(index, i);
+    for (size_t i = 0; i < index->count; i++) {
+        const struct index_entry *entry = &index->items[i];
         if (is_cancelled(run))
             return rb_error_set(run->err, RB_ETIMEOUT, "cancelled while comparing the work tree");
-        if (GIT_INDEX_ENTRY_STAGE(entry) == 0) {
+        if (entry->stage == 0) {
             check_entry(run, entry);
         } else if (!conflict || strcmp(conflict, entry->path) != 0) {
             conflict = entry->path;
@@ -171,23 +168,36 @@ static int on_staged(const git_diff *diff, const git_diff_delta *delta, const ch
     return 1; /* counted: the list itself is not needed */
 }
 
-static int check_staged(struct status_run *run, git_index *index)
+/* The long way: entry by entry, by libgit2. */
+static int compare_staged(struct status_run *run, git_tree *tree)
 {
-    git_object *tree = NULL;
-    int rc = git_revparse_single(&tree, run->git->repo, "HEAD^{tree}");
-    if (rc < 0 && rc != GIT_ENOTFOUND && rc != GIT_EUNBORNBRANCH)
-        return git_fail(run->err, RB_ESYS, "cannot read the tree of HEAD");
+    git_index *index = NULL;
+    if (git_repository_index(&index, run->git->repo) < 0)
+        return git_fail(run->err, RB_ESYS, "cannot read the git index");
     git_diff_options options = GIT_DIFF_OPTIONS_INIT;
     options.flags = GIT_DIFF_SKIP_BINARY_CHECK;
     options.notify_cb = on_staged;
     options.payload = run;
     git_diff *diff = NULL;
-    rc = git_diff_tree_to_index(&diff, run->git->repo, (git_tree *)tree, index, &options);
+    int rc = git_diff_tree_to_index(&diff, run->git->repo, tree, index, &options);
     git_diff_free(diff);
-    git_object_free(tree);
+    git_index_free(index);
     if (is_cancelled(run))
         return rb_error_set(run->err, RB_ETIMEOUT, "cancelled while comparing the index");
     return rc < 0 ? git_fail(run->err, RB_ESYS, "cannot compare the index with HEAD") : 0;
+}
+
+/* git notes in the index which tree equals it, until something is staged: the tree of HEAD there means that nothing is. */
+static int check_staged(struct status_run *run, const struct index_file *index)
+{
+    git_object *tree = NULL;
+    int rc = git_revparse_single(&tree, run->git->repo, "HEAD^{tree}");
+    if (rc < 0 && rc != GIT_ENOTFOUND && rc != GIT_EUNBORNBRANCH)
+        return git_fail(run->err, RB_ESYS, "cannot read the tree of HEAD");
+    bool same = rc == 0 && index->tree && memcmp(git_object_id(tree)->id, index->tree, GIT_OID_RAWSZ) == 0;
+    int code = same ? 0 : compare_staged(run, (git_tree *)tree);
+    git_object_free(tree);
+    return code;
 }
 
 static int on_untracked(void *ctx, const char *path, const struct stat *st, struct rb_error *err)
@@ -199,14 +209,14 @@ static int on_untracked(void *ctx, const char *path, const struct stat *st, stru
     return 0;
 }
 
-static int check_untracked(struct status_run *run, git_index *index)
+static int check_untracked(struct status_run *run, const struct index_file *index)
 {
-    size_t total = git_index_entrycount(index);
+    size_t total = index->count;
     const char **paths = rb_arena_array(run->arena, total ? total : 1, sizeof(char *));
     if (!paths)
         return rb_error_set(run->err, RB_ENOMEM, "out of memory while comparing the work tree");
     for (size_t i = 0; i < total; i++)
-        paths[i] = git_index_get_byindex(index, i)->path;
+        paths[i] = index->items[i].path;
     struct walk walk = {.below = &run->below,
                         .repo = run->git->repo,
                         .prefix = "",
@@ -232,20 +242,19 @@ int rb_git_status(struct rb_git *git, bool untracked, const atomic_bool *cancell
     out->samples.items = run.samples;
     run.trust_ctime = config_true(git, "core.trustctime");
     run.trust_mode = config_true(git, "core.filemode");
-    git_index *index = NULL;
-    if (git_repository_index(&index, git->repo) < 0)
-        return git_fail(err, RB_ESYS, "cannot read the git index");
-    struct stat st;
-    const char *index_path = git_index_path(index);
-    run.index_mtime_ns = index_path && lstat(index_path, &st) == 0 ? rb_stat_mtime_ns(&st) : 0;
-    int code = rb_below_init(&run.below, rb_git_workdir(git), err);
+    struct index_file index;
+    int code = index_open(git, &index, err);
+    if (code < 0)
+        return code;
+    run.index_mtime_ns = rb_stat_mtime_ns(&index.st);
+    code = rb_below_init(&run.below, rb_git_workdir(git), err);
     if (code == 0)
-        code = check_staged(&run, index);
+        code = check_staged(&run, &index);
     if (code == 0)
-        code = check_worktree(&run, index);
+        code = check_worktree(&run, &index);
     if (code == 0 && untracked)
-        code = check_untracked(&run, index);
+        code = check_untracked(&run, &index);
     rb_below_fini(&run.below);
-    git_index_free(index);
+    index_close(&index);
     return code;
 }
