@@ -10,7 +10,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#define MARKS  27u
+#define MARKS  27u /* words, texts, texts that are looked up */
+#define WORDS  9u
+#define TEXTS  9u
 #define DEPTH  6u
 #define BUDGET 500000u /* bytes looked at: about a millisecond */
 
@@ -41,8 +43,8 @@ static size_t mark_of(char c)
     if (c >= '1' && c <= '9')
         return (size_t)(c - '1');
     if (c >= 'a' && c <= 'i')
-        return 9 + (size_t)(c - 'a');
-    return c >= 'A' && c <= 'I' ? 18 + (size_t)(c - 'A') : MARKS;
+        return WORDS + (size_t)(c - 'a');
+    return c >= 'A' && c <= 'I' ? WORDS + TEXTS + (size_t)(c - 'A') : MARKS;
 }
 
 static bool is_mark(const char *at)
@@ -68,7 +70,7 @@ static bool fits(struct match *match, const char *pattern, const char *text, con
     if (!*pattern)
         return text == end;
     size_t mark = mark_of(pattern[1]);
-    bool word = mark < 9;
+    bool word = mark < WORDS;
     for (const char *stop = text; stop < end && !(word && *stop == ' ');) {
         if (!spend(match->budget))
             return false;
@@ -103,13 +105,14 @@ static bool fill(struct rb_buf *out, const struct row *row, const struct match *
 {
     bool known = false;
     for (const char *at = row->german; *at; at++) {
-        if (!is_mark(at)) {
+        size_t mark = at[0] == '%' ? mark_of(at[1]) : MARKS;
+        if (mark >= MARKS) {
             rb_buf_addc(out, *at);
             continue;
         }
-        size_t mark = mark_of(*++at);
+        at++;
         struct span part = match->marks[mark];
-        if (mark < 18)
+        if (mark < WORDS + TEXTS)
             rb_buf_add(out, part.start, part.len);
         else
             known = say(out, part, depth + 1, match->budget) || known;

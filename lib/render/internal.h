@@ -8,6 +8,10 @@
 
 /* ---- messages.c: appends a text with "%1"… replaced by `args` (NULL-terminated, already escaped). */
 void rb_render_message(struct rb_buf *out, enum rb_language language, enum rb_message id, const char *const *args);
+/* A sentence of a check or of the diagnosis, in the reader's language where the catalogue knows it (runbook/incident/phrase.h); not escaped. */
+void rb_render_phrase(struct rb_buf *out, enum rb_language language, const char *text);
+/* A command: only the remark behind it is for people. */
+void rb_render_command(struct rb_buf *out, enum rb_language language, const char *command);
 /* The safety sentence: "OK: …", "VIOLATED: …", with the configuration's title or a plain one. */
 void rb_render_safety(struct rb_buf *out, const struct rb_view *view, enum rb_language language);
 #define RB_SAY(out, language, id, ...) rb_render_message((out), (language), RB_MSG_##id, (const char *const[]){__VA_ARGS__, NULL})

@@ -3,8 +3,10 @@
  * Placeholders are "%1" to "%9" and not printf formats: word order differs between languages, and a text can then never be a format string bug.
  * Arguments are appended as they are: the caller escapes what comes from outside. */
 #include <assert.h>
+#include <string.h>
 
 #include "internal.h"
+#include "runbook/incident/phrase.h"
 
 static const char *const messages[RB_MSG_COUNT][RB_LANGUAGE_COUNT] = {
 #define RB_MESSAGE(id, en, de) [RB_MSG_##id] = {en, de},
@@ -33,4 +35,35 @@ void rb_render_message(struct rb_buf *out, enum rb_language language, enum rb_me
             rb_buf_adds(out, args[index]);
         text++;
     }
+}
+
+void rb_render_phrase(struct rb_buf *out, enum rb_language language, const char *text)
+{
+    if (language == RB_LANGUAGE_DE)
+        (void)rb_phrase_german(out, text);
+    else
+        rb_buf_adds(out, text);
+}
+
+/* Where a command's remark begins, behind its "# "; NULL: it has none. A quoted # is none. */
+static const char *remark_of(const char *command)
+{
+    bool quoted = false;
+    for (const char *at = command; *at; at++) {
+        quoted = *at == '\'' ? !quoted : quoted;
+        if (!quoted && at[0] == ' ' && at[1] == '#' && at[2] == ' ')
+            return at + 3;
+    }
+    return NULL;
+}
+
+void rb_render_command(struct rb_buf *out, enum rb_language language, const char *command)
+{
+    const char *remark = remark_of(command);
+    if (!remark) {
+        rb_buf_adds(out, command);
+        return;
+    }
+    rb_buf_add(out, command, (size_t)(remark - command));
+    rb_render_phrase(out, language, remark);
 }

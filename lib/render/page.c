@@ -51,7 +51,10 @@ static void add_row(struct rb_buf *out, const struct rb_view *view, size_t index
     rb_buf_adds(out, "</th><td>");
     rb_html_text(out, view->snapshot->plan->checks[index].kind->schema.name);
     rb_buf_adds(out, "</td><td class=\"text\">");
-    rb_html_text(out, record->message);
+    RB_BUF_AUTO message;
+    rb_buf_init(&message, 65536);
+    rb_render_phrase(&message, language, record->message);
+    rb_html_text(out, rb_buf_str(&message));
     add_flags(out, view, record, language);
     rb_buf_adds(out, "</td><td>");
     rb_render_since(out, view, record->since_wall_ns);
@@ -97,7 +100,10 @@ static void add_timeline(struct rb_buf *out, const struct rb_view *view, enum rb
             rb_html_text(out, entry->check);
             rb_buf_adds(out, "</strong> ");
         }
-        rb_html_text(out, entry->text);
+        RB_BUF_AUTO text;
+        rb_buf_init(&text, 65536);
+        rb_render_phrase(&text, language, entry->text ? entry->text : "");
+        rb_html_text(out, rb_buf_str(&text));
         rb_buf_adds(out, "</li>\n");
     }
     rb_buf_adds(out, "</ul>\n");

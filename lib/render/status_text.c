@@ -53,7 +53,10 @@ static void add_message(struct rb_buf *text, const struct table *t, size_t index
     const char *reason = rb_view_reason(t->view, index);
     if (strcmp(reason, "none") != 0)
         rb_buf_addf(text, "%s: ", reason);
-    rb_text_escapes(text, record->message);
+    RB_BUF_AUTO message;
+    rb_buf_init(&message, 65536);
+    rb_render_phrase(&message, language, record->message);
+    rb_text_escapes(text, rb_buf_str(&message));
     if (record->suppressed) {
         rb_buf_adds(text, "  [");
         RB_SAY(text, language, SUPPRESSED_BY, record->suppressed_by ? record->suppressed_by : "?");
@@ -78,7 +81,10 @@ static void add_evidence(const struct table *t, const struct rb_record *record)
         if (strcmp(record->evidence[i], record->message) == 0)
             continue;
         rb_buf_reset(&text);
-        rb_text_escapes(&text, record->evidence[i]);
+        RB_BUF_AUTO line;
+        rb_buf_init(&line, 65536);
+        rb_render_phrase(&line, t->style->language, record->evidence[i]);
+        rb_text_escapes(&text, rb_buf_str(&line));
         rb_buf_adds(t->out, "         ");
         rb_text_clip(t->out, rb_buf_str(&text), t->columns > 19 ? t->columns - 9 : 10);
         rb_buf_addc(t->out, '\n');

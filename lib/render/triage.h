@@ -21,8 +21,6 @@ void rb_triage_cause_check(const struct rb_triage *t, const struct rb_cause *cau
 /* The command that asks for this report again, and what to expect of it. */
 void rb_triage_again(const struct rb_triage *t, struct rb_buf *out);
 bool rb_triage_is_again(const char *command);
-/* The title without the check's name that it may begin with; never NULL. */
-const char *rb_triage_short_title(const struct rb_triage *t, const struct rb_not_linked *entry);
 /* "file.md:457  Heading" of the first cause that names a section; nothing when there is none. */
 void rb_triage_runbook(const struct rb_triage *t, struct rb_buf *out);
 /* In the reader's language: what a cause explains, a change, something refuted ("what: why"), what would settle a question. */

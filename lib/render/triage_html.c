@@ -17,28 +17,40 @@ static void row(struct rb_buf *out, const char *term, const char *text)
     rb_buf_adds(out, "</dd>\n");
 }
 
-static void rows(struct rb_buf *out, const char *term, const char *const *items, size_t count)
+enum words { WORDS_OURS, WORDS_FOREIGN }; /* last words are another program's: quoted, not said in another language */
+
+static void rows(struct rb_buf *out, const struct rb_triage *t, enum rb_message term, const char *const *items, size_t count,
+                 enum words words)
 {
     if (count == 0)
         return;
     rb_buf_adds(out, "<dt>");
-    rb_html_text(out, term);
+    rb_html_text(out, rb_message(t->language, term));
     rb_buf_adds(out, "</dt>\n");
     for (size_t i = 0; i < count; i++) {
+        RB_BUF_AUTO text;
+        rb_buf_init(&text, 65536);
+        rb_render_phrase(&text, words == WORDS_OURS ? t->language : RB_LANGUAGE_EN, items[i]);
         rb_buf_adds(out, "<dd>");
-        rb_html_text(out, items[i]);
+        rb_html_text(out, rb_buf_str(&text));
         rb_buf_adds(out, "</dd>\n");
     }
 }
 
-static void commands(struct rb_buf *out, const char *const *items, size_t count)
+static void commands(struct rb_buf *out, const struct rb_triage *t, const char *const *items, size_t count)
 {
     if (count == 0)
         return;
     rb_buf_adds(out, "<pre>");
     for (size_t i = 0; i < count; i++) {
+        RB_BUF_AUTO text;
+        rb_buf_init(&text, 65536);
+        if (rb_triage_is_again(items[i]))
+            rb_triage_again(t, &text);
+        else
+            rb_render_command(&text, t->language, items[i]);
         rb_buf_adds(out, "# ");
-        rb_html_text(out, items[i]);
+        rb_html_text(out, rb_buf_str(&text));
         rb_buf_addc(out, '\n');
     }
     rb_buf_adds(out, "</pre>\n");
@@ -74,8 +86,8 @@ static void add_cause(const struct rb_triage *t, size_t rank, struct rb_buf *out
     rb_triage_cause_check(t, cause, &text);
     row(out, rb_message(t->language, RB_MSG_CHECK), rb_buf_str(&text));
     add_changes(t, cause, out);
-    rows(out, rb_message(t->language, RB_MSG_EVIDENCE), cause->evidence, cause->evidence_count);
-    rows(out, rb_message(t->language, RB_MSG_LAST_WORDS), cause->last_words, cause->last_words_count);
+    rows(out, t, RB_MSG_EVIDENCE, cause->evidence, cause->evidence_count, WORDS_OURS);
+    rows(out, t, RB_MSG_LAST_WORDS, cause->last_words, cause->last_words_count, WORDS_FOREIGN);
     for (size_t i = 0; i < cause->explains_count; i++) {
         rb_buf_reset(&text);
         rb_buf_addf(&text, "%s: ", rb_triage_explained_name(t, &cause->explains[i]));
@@ -90,7 +102,7 @@ static void add_cause(const struct rb_triage *t, size_t rank, struct rb_buf *out
     if (cause->runbook)
         row(out, rb_message(t->language, RB_MSG_RUNBOOK), cause->runbook);
     rb_buf_adds(out, "</dl>\n");
-    commands(out, cause->todo, cause->todo_count);
+    commands(out, t, cause->todo, cause->todo_count);
     rb_buf_adds(out, "</div>\n");
 }
 
@@ -108,26 +120,32 @@ static void add_rest(const struct rb_triage *t, struct rb_buf *out)
         rb_triage_settle(t, &d->undetermined[i], &settle);
         if (settle.len)
             RB_SAY(&text, t->language, WOULD_SETTLE, rb_buf_str(&settle));
+        RB_BUF_AUTO title;
+        rb_buf_init(&title, 65536);
+        rb_render_phrase(&title, t->language, d->undetermined[i].title ? d->undetermined[i].title : "");
         rb_buf_adds(out, "<dl>");
-        row(out, rb_render_check_name(t->view, d->undetermined[i].check), d->undetermined[i].title ? d->undetermined[i].title : "");
+        row(out, rb_render_check_name(t->view, d->undetermined[i].check), rb_buf_str(&title));
         if (text.len)
             row(out, "", rb_buf_str(&text));
         rb_buf_adds(out, "</dl>\n");
     }
     if (d->observer_count) {
         rb_buf_adds(out, "<dl>");
-        rows(out, rb_message(t->language, RB_MSG_OBSERVER), d->observer, d->observer_count);
+        rows(out, t, RB_MSG_OBSERVER, d->observer, d->observer_count, WORDS_OURS);
         rb_buf_adds(out, "</dl>\n");
     }
     if (d->not_linked_count)
         heading(out, rb_message(t->language, d->cause_count ? RB_MSG_NOT_LINKED : RB_MSG_NOT_LINKED_HEALTHY));
     rb_buf_adds(out, d->not_linked_count ? "<dl>" : "");
-    for (size_t i = 0; i < d->not_linked_count; i++)
-        row(out, rb_render_check_name(t->view, d->not_linked[i].check), rb_triage_short_title(t, &d->not_linked[i]));
+    for (size_t i = 0; i < d->not_linked_count; i++) {
+        rb_buf_reset(&text);
+        rb_triage_not_linked(t, &d->not_linked[i], &text);
+        row(out, rb_render_check_name(t->view, d->not_linked[i].check), rb_buf_str(&text));
+    }
     rb_buf_adds(out, d->not_linked_count ? "</dl>\n" : "");
     if (d->rollback_count) {
         heading(out, rb_message(t->language, RB_MSG_ROLLBACK));
-        commands(out, d->rollback, d->rollback_count);
+        commands(out, t, d->rollback, d->rollback_count);
     }
 }
 

@@ -22,9 +22,9 @@ void rb_triage_header(const struct rb_triage *t, struct rb_buf *out)
         return;
     const char *root = snapshot->plan->daemon.root;
     const char *slash = root ? strrchr(root, '/') : NULL;
-    rb_buf_addf(out, "  repo %s %s@%.8s, %s", slash ? slash + 1 : "?", snapshot->repo.branch ? snapshot->repo.branch : "(detached)",
-                snapshot->repo.commit && snapshot->repo.commit[0] ? snapshot->repo.commit : "?",
-                snapshot->repo.worktree ? snapshot->repo.worktree : rb_message(t->language, RB_MSG_FILES_UNKNOWN));
+    rb_buf_addf(out, "  repo %s %s@%.8s, ", slash ? slash + 1 : "?", snapshot->repo.branch ? snapshot->repo.branch : "(detached)",
+                snapshot->repo.commit && snapshot->repo.commit[0] ? snapshot->repo.commit : "?");
+    rb_render_phrase(out, t->language, snapshot->repo.worktree ? snapshot->repo.worktree : rb_message(t->language, RB_MSG_FILES_UNKNOWN));
 }
 
 static void verdict_causes(const struct rb_triage *t, struct rb_buf *out)
@@ -97,8 +97,10 @@ void rb_triage_safety(const struct rb_triage *t, struct rb_buf *out)
     if (safety == RB_SAFETY_NONE || snapshot->safety_evidence_count == 0)
         return;
     rb_buf_adds(out, " (");
-    for (size_t i = 0; i < snapshot->safety_evidence_count; i++)
-        rb_buf_addf(out, "%s%s", !i ? "" : safety == RB_SAFETY_HELD ? ", " : "; ", snapshot->safety_evidence[i]);
+    for (size_t i = 0; i < snapshot->safety_evidence_count; i++) {
+        rb_buf_adds(out, !i ? "" : safety == RB_SAFETY_HELD ? ", " : "; ");
+        rb_render_phrase(out, t->language, snapshot->safety_evidence[i]);
+    }
     double age_s = safety_age_s(t->view);
     if (isfinite(age_s)) {
         RB_BUF_AUTO age;
@@ -161,7 +163,8 @@ void rb_triage_last(const struct rb_triage *t, struct rb_buf *out)
     char time[RB_TIME_TEXT];
     RB_BUF_AUTO text;
     rb_buf_init(&text, 16384);
-    rb_buf_addf(&text, "%s%s%s", entry->check ? entry->check : "", entry->check ? ": " : "", entry->text ? entry->text : "");
+    rb_buf_addf(&text, "%s%s", entry->check ? entry->check : "", entry->check ? ": " : "");
+    rb_render_phrase(&text, t->language, entry->text ? entry->text : "");
     RB_SAY(out, t->language, LAST_EVENT, rb_time_human(time, entry->wall_ns), rb_buf_str(&text));
 }
 
@@ -169,8 +172,8 @@ void rb_triage_cause_title(const struct rb_triage *t, size_t rank, struct rb_buf
 {
     static const enum rb_message names[] = {RB_MSG_CONFIDENCE_HIGH, RB_MSG_CONFIDENCE_MEDIUM, RB_MSG_CONFIDENCE_LOW};
     const struct rb_cause *cause = &t->diagnosis->causes[rank];
-    rb_buf_addf(out, "%zu. %s [%s]  %s", rank + 1, rb_message(t->language, RB_MSG_CAUSE), rb_message(t->language, names[cause->confidence]),
-                cause->title ? cause->title : rb_render_check_name(t->view, cause->check));
+    rb_buf_addf(out, "%zu. %s [%s]  ", rank + 1, rb_message(t->language, RB_MSG_CAUSE), rb_message(t->language, names[cause->confidence]));
+    rb_render_phrase(out, t->language, cause->title ? cause->title : rb_render_check_name(t->view, cause->check));
     if (cause->since_wall_ns == 0)
         return;
     RB_BUF_AUTO since;
@@ -240,7 +243,8 @@ bool rb_triage_is_again(const char *command)
     return strncmp(command, "curl -s ", 8) == 0 && strstr(command, "/triage") != NULL;
 }
 
-const char *rb_triage_short_title(const struct rb_triage *t, const struct rb_not_linked *entry)
+/* The title without the check's name that it may begin with; never NULL. */
+static const char *short_title(const struct rb_triage *t, const struct rb_not_linked *entry)
 {
     const char *name = rb_render_check_name(t->view, entry->check);
     size_t len = strlen(name);
@@ -264,14 +268,14 @@ void rb_triage_how(const struct rb_triage *t, const struct rb_explained *explain
     else if (explained->kind == RB_HOW_NOT_SCRAPED_UNWATCHED)
         rb_buf_adds(out, rb_message(t->language, RB_MSG_HOW_UNWATCHED));
     else
-        rb_buf_adds(out, explained->how);
+        rb_render_phrase(out, t->language, explained->how);
 }
 
 void rb_triage_change(const struct rb_triage *t, const struct rb_change *change, struct rb_buf *out)
 {
     const struct rb_drift_item *item = change->item;
     if (!item) {
-        rb_buf_adds(out, change->what ? change->what : "?");
+        rb_render_phrase(out, t->language, change->what ? change->what : "?");
         return;
     }
     char line[24], id[8];
@@ -296,7 +300,10 @@ void rb_triage_ruled_out(const struct rb_triage *t, const struct rb_ruled_out *r
                                                          RB_MSG_RULED_STRANGER_WHY};
     bool fixed = (unsigned)ruled->kind < RB_RULED_COUNT && whys[ruled->kind] != RB_MSG_COUNT;
     rb_buf_addf(out, "%s: ", (unsigned)ruled->kind < RB_RULED_COUNT ? rb_message(t->language, whats[ruled->kind]) : ruled->what);
-    rb_buf_adds(out, fixed ? rb_message(t->language, whys[ruled->kind]) : ruled->why);
+    if (fixed)
+        rb_buf_adds(out, rb_message(t->language, whys[ruled->kind]));
+    else
+        rb_render_phrase(out, t->language, ruled->why);
 }
 
 void rb_triage_settle(const struct rb_triage *t, const struct rb_open_question *question, struct rb_buf *out)
@@ -306,7 +313,7 @@ void rb_triage_settle(const struct rb_triage *t, const struct rb_open_question *
     else if (question->kind == RB_SETTLE_NOBODY)
         rb_buf_adds(out, rb_message(t->language, RB_MSG_SETTLE_NOBODY));
     else
-        rb_buf_adds(out, question->would_settle);
+        rb_render_phrase(out, t->language, question->would_settle);
 }
 
 void rb_triage_not_linked(const struct rb_triage *t, const struct rb_not_linked *entry, struct rb_buf *out)
@@ -314,5 +321,5 @@ void rb_triage_not_linked(const struct rb_triage *t, const struct rb_not_linked 
     if (entry->item)
         RB_SAY(out, t->language, DRIFT_UNLINKED, entry->item->key);
     else
-        rb_buf_adds(out, rb_triage_short_title(t, entry));
+        rb_render_phrase(out, t->language, short_title(t, entry));
 }

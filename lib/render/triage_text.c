@@ -190,7 +190,12 @@ static void add_list(struct paper *p, enum rb_message label, const char *const *
     for (size_t i = 0; i < count && i < LIST_SHOWN; i++) {
         RB_BUF_AUTO text;
         rb_buf_init(&text, SCRATCH);
-        rb_buf_addf(&text, "%s%s%s", quote, items[i], quote);
+        rb_buf_adds(&text, quote);
+        if (*quote) /* another program's words */
+            rb_buf_adds(&text, items[i]);
+        else
+            rb_render_phrase(&text, p->t->language, items[i]);
+        rb_buf_adds(&text, quote);
         item_lines(p, i ? "" : rb_message(p->t->language, label), rb_buf_str(&text), *quote ? 1 : 2);
     }
     more(p, count > LIST_SHOWN ? count - LIST_SHOWN : 0, true);
@@ -290,8 +295,9 @@ static void add_undetermined(struct paper *p)
     for (size_t i = 0; i < d->undetermined_count && i < LIST_SHOWN; i++) {
         RB_BUF_AUTO text;
         rb_buf_init(&text, SCRATCH);
-        rb_buf_addf(&text, "   %s",
-                    d->undetermined[i].title ? d->undetermined[i].title : rb_render_check_name(p->t->view, d->undetermined[i].check));
+        rb_buf_adds(&text, "   ");
+        rb_render_phrase(&text, p->t->language,
+                         d->undetermined[i].title ? d->undetermined[i].title : rb_render_check_name(p->t->view, d->undetermined[i].check));
         if (d->undetermined[i].would_settle) {
             rb_buf_adds(&text, "; ");
             RB_BUF_AUTO settle;
@@ -314,7 +320,8 @@ static void add_observer(struct paper *p)
     for (size_t i = 0; i < d->observer_count && i < LIST_SHOWN; i++) {
         RB_BUF_AUTO text;
         rb_buf_init(&text, SCRATCH);
-        rb_buf_addf(&text, "   %s", d->observer[i]);
+        rb_buf_adds(&text, "   ");
+        rb_render_phrase(&text, p->t->language, d->observer[i]);
         line(p, rb_buf_str(&text));
     }
     more(p, d->observer_count > LIST_SHOWN ? d->observer_count - LIST_SHOWN : 0, true);
@@ -424,8 +431,11 @@ static void add_todo(struct paper *p)
         for (size_t k = 0; k < d->causes[i].todo_count; k++) {
             if (said_before(d, i, k) || rb_triage_is_again(d->causes[i].todo[k]))
                 continue;
+            RB_BUF_AUTO text;
+            rb_buf_init(&text, SCRATCH);
+            rb_render_command(&text, p->t->language, d->causes[i].todo[k]);
             if (shown++ < TODO_SHOWN)
-                command(p, d->causes[i].todo[k]);
+                command(p, rb_buf_str(&text));
             else
                 hidden++;
         }
