@@ -14,6 +14,7 @@
 
 #include "runbook/base/buf.h"
 #include "runbook/base/redact.h"
+#include "runbook/check/facts.h"
 
 #define ARRAY_FIRST          4u
 #define LAST_WORDS_LOOKED_AT ((size_t)256 * 1024) /* bytes from the end */
@@ -212,9 +213,13 @@ void rb_outcome_fact(struct rb_outcome *outcome, const char *key, const char *fm
     va_start(args, fmt);
     const char *value = format(outcome, fmt, args);
     va_end(args);
-    for (size_t i = 0; value && i < outcome->fact_count; i++) {
+    /* What follows a container belongs to it: two containers may well share a mount. */
+    bool container = strcmp(key, RB_FACT_CONTAINER) == 0;
+    for (size_t i = outcome->fact_count; value && i-- > 0;) {
         if (strcmp(outcome->facts[i].key, key) == 0 && strcmp(outcome->facts[i].value, value) == 0)
             return;
+        if (!container && strcmp(outcome->facts[i].key, RB_FACT_CONTAINER) == 0)
+            break;
     }
     const char *kept_key = rb_arena_strdup(outcome->arena, key);
     struct rb_fact *grown = grow(outcome->arena, outcome->facts, outcome->fact_count, sizeof *grown);

@@ -15,10 +15,15 @@
 #define MAX_FILES       512u
 #define MAX_LINES       96u
 
+struct touched_file {
+    const char *path;
+    const char *mounted_as; /* its path inside a container; or NULL */
+    bool folder;            /* everything below it counts */
+};
+
 struct touched {
     const struct diagnosis *d;
-    const char **files;
-    bool *folder; /* everything below it counts */
+    struct touched_file *files;
     size_t count;
     const char *containers[16];
     size_t container_count;
@@ -34,8 +39,7 @@ static void touch_file(struct touched *t, const char *path, const char *base, bo
     bool holds_root = root && rb_place_is_below(root, file);
     if (folder && holds_root)
         return;
-    t->files[t->count] = file;
-    t->folder[t->count++] = folder;
+    t->files[t->count++] = (struct touched_file){.path = file, .folder = folder};
     t->in_repository = t->in_repository || (root && rb_place_is_below(file, root));
 }
 
@@ -80,15 +84,18 @@ static void touch_facts(struct touched *t, const struct rb_record *record, bool 
     for (size_t f = 0; f < record->fact_count; f++) {
         const struct rb_fact *fact = &record->facts[f];
         if (strcmp(fact->key, RB_FACT_CONTAINER) == 0) {
-            const struct rb_fact *next = f + 1 < record->fact_count ? fact + 1 : NULL;
-            const char *service = next && strcmp(next->key, RB_FACT_SERVICE) == 0 ? strchr(next->value, '/') : NULL;
-            unit_is_up = service && rb_service_is_up(record, service + 1);
+            const char *needs;
+            unit_is_up = rb_container_serves(record, f, &needs) || needs;
             if (!unit_is_up && t->container_count < sizeof t->containers / sizeof t->containers[0])
                 t->containers[t->container_count++] = fact->value;
         }
-        if (strcmp(fact->key, RB_FACT_MOUNT) == 0 && !unit_is_up)
+        if (strcmp(fact->key, RB_FACT_MOUNT) == 0 && !unit_is_up) {
+            const struct rb_fact *next = f + 1 < record->fact_count ? fact + 1 : NULL;
+            size_t before = t->count;
             touch_file(t, fact->value, root, true);
-        else if (!files)
+            if (t->count > before && next && strcmp(next->key, RB_FACT_MOUNTED_AS) == 0)
+                t->files[before].mounted_as = next->value;
+        } else if (!files)
             continue;
         else if (strcmp(fact->key, RB_FACT_FILE) == 0 || strcmp(fact->key, RB_FACT_PATH) == 0 || strcmp(fact->key, RB_FACT_PROGRAM) == 0)
             touch_file(t, fact->value, root, false);
@@ -111,13 +118,22 @@ static void touch_check(struct touched *t, size_t check)
 
 /* ---- looking for changes ---- */
 
-static bool is_touched(const struct touched *t, const char *key)
+/* `out_mounted_as`: the path that a container of the check has for it, or NULL. */
+static bool is_touched(const struct touched *t, const char *key, const char **out_mounted_as)
 {
     const char *file = rb_place_of_file(t->d->arena, key, t->d->view->snapshot->plan->daemon.root);
-    for (size_t i = 0; file && i < t->count; i++) {
-        if (strcmp(file, t->files[i]) == 0 || (t->folder[i] && rb_place_is_below(file, t->files[i])))
-            return true;
+    bool found = false;
+    *out_mounted_as = NULL;
+    for (size_t i = 0; file && i < t->count && !*out_mounted_as; i++) {
+        const struct touched_file *touched = &t->files[i];
+        if (strcmp(file, touched->path) != 0 && !(touched->folder && rb_place_is_below(file, touched->path)))
+            continue;
+        found = true;
+        if (touched->mounted_as)
+            *out_mounted_as = rb_arena_printf(t->d->arena, "%s%s", touched->mounted_as, file + strlen(touched->path));
     }
+    if (found)
+        return true;
     for (size_t i = 0; i < t->container_count; i++) {
         size_t len = strlen(t->containers[i]);
         if (len > 1 && strncmp(key, t->containers[i], len) == 0 && (key[len] == '\0' || key[len] == ' ' || key[len] == '.'))
@@ -156,12 +172,18 @@ static void look_at_drift(const struct touched *t, int64_t since_wall_ns, struct
         const struct rb_drift_report *report = record_of(t->d, i)->drift;
         for (size_t k = 0; report && k < report->item_count; k++) {
             const struct rb_drift_item *item = &report->items[k];
+            const char *mounted_as;
             int64_t lead_ns = since_wall_ns - item->changed_wall_ns;
-            if (item->accepted || item->changed_wall_ns == 0 || lead_ns < 0 || lead_ns > FILE_WINDOW_NS || !is_touched(t, item->key))
+            if (item->accepted || item->changed_wall_ns == 0 || lead_ns < 0 || lead_ns > FILE_WINDOW_NS ||
+                !is_touched(t, item->key, &mounted_as))
                 continue;
             keep(out, count,
-                 &(struct rb_change){
-                     .wall_ns = item->changed_wall_ns, .what = describe(t->d, item), .lead_ns = lead_ns, .diff = item->diff, .item = item});
+                 &(struct rb_change){.wall_ns = item->changed_wall_ns,
+                                     .what = describe(t->d, item),
+                                     .lead_ns = lead_ns,
+                                     .diff = item->diff,
+                                     .item = item,
+                                     .mounted_as = mounted_as});
         }
     }
 }
@@ -222,10 +244,9 @@ size_t rb_find_changes(const struct diagnosis *d, size_t check, size_t also, str
         return 0;
     struct touched t = {.d = d};
     t.files = rb_arena_array(d->arena, MAX_FILES, sizeof *t.files);
-    t.folder = rb_arena_array(d->arena, MAX_FILES, sizeof *t.folder);
     int64_t since_wall_ns = record_of(d, check)->since_wall_ns;
     size_t count = 0;
-    if (!t.files || !t.folder)
+    if (!t.files)
         return 0;
     touch_check(&t, check);
     if (also != GRAPH_NONE)

@@ -149,7 +149,7 @@ const char *rb_check_line(const struct rb_record *record, size_t index)
     return index < record->last_words_count ? record->last_words[index] : NULL;
 }
 
-bool rb_service_is_up(const struct rb_record *record, const char *service)
+static bool is_up(const struct rb_record *record, const char *service)
 {
     for (size_t i = 0; i < record->value_count; i++) {
         const struct rb_value *value = &record->values[i];
@@ -157,6 +157,24 @@ bool rb_service_is_up(const struct rb_record *record, const char *service)
             return value->number == 1;
     }
     return false;
+}
+
+bool rb_container_serves(const struct rb_record *record, size_t fact, const char **out_needs)
+{
+    *out_needs = NULL;
+    const struct rb_fact *next = fact + 1 < record->fact_count ? &record->facts[fact + 1] : NULL;
+    const char *service = next && strcmp(next->key, RB_FACT_SERVICE) == 0 ? strchr(next->value, '/') : NULL;
+    if (!service || !is_up(record, service + 1))
+        return false;
+    /* The kind has followed the needs of needs already. */
+    for (size_t i = fact + 2; i < record->fact_count && strcmp(record->facts[i].key, RB_FACT_CONTAINER) != 0; i++) {
+        const char *needs = strcmp(record->facts[i].key, RB_FACT_NEEDS) == 0 ? strrchr(record->facts[i].value, ' ') : NULL;
+        if (needs && !is_up(record, needs + 1)) {
+            *out_needs = needs + 1;
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool says_port(const struct rb_record *record, const char *target)
@@ -179,7 +197,8 @@ struct reading {
     size_t check;
     const struct rb_record *record;
     const char *container; /* the last one told, or NULL */
-    bool unit_is_up;
+    const char *needs;     /* what it needs and is not up, or NULL */
+    bool unit_serves;
 };
 
 static const struct rule *rule_of(const struct reading *r, const char *fact)
@@ -241,7 +260,7 @@ static void place_file(const struct reading *r, struct claim *claim)
         if (guard && fails)
             claim->layer = GUARD;
     } else if (r->container) {
-        claim->idle = r->unit_is_up;
+        claim->idle = r->unit_serves || r->needs; /* what it needs is down, not what it mounts */
     }
 }
 
@@ -252,7 +271,7 @@ static void place_port(const struct reading *r, const char *fact, const char *va
         return;
     }
     if (strcmp(fact, RB_FACT_PUBLISH) == 0) {
-        claim->idle = r->container && r->unit_is_up;
+        claim->idle = r->container && r->unit_serves;
         return;
     }
     if (strcmp(fact, RB_FACT_LISTEN) != 0)
@@ -282,19 +301,17 @@ static void take_fact(struct reading *r, const struct rb_fact *fact)
     else if (rule->thing == THING_PORT)
         place_port(r, fact->key, fact->value, &claim);
     else if (rule->thing != THING_PROGRAM)
-        claim.idle = rule->layer == 10 && r->container && r->unit_is_up;
+        claim.idle = rule->layer == 10 && r->container && r->unit_serves;
     if (r->container && rule->layer == 10 && rule->thing == THING_PORT)
-        claim.detail = rb_arena_printf(r->claims->arena, " (container %s)", r->container);
+        claim.detail = rb_arena_printf(r->claims->arena, " (container %s%s%s)", r->container, r->needs ? ", which needs " : "",
+                                       r->needs ? r->needs : "");
     rb_claims_add(r->claims, claim);
 }
 
-/* The service of a container follows it at once. */
 static void enter_container(struct reading *r, size_t fact)
 {
     r->container = r->record->facts[fact].value;
-    const struct rb_fact *next = fact + 1 < r->record->fact_count ? &r->record->facts[fact + 1] : NULL;
-    const char *service = next && strcmp(next->key, RB_FACT_SERVICE) == 0 ? strchr(next->value, '/') : NULL;
-    r->unit_is_up = service && rb_service_is_up(r->record, service + 1);
+    r->unit_serves = rb_container_serves(r->record, fact, &r->needs);
 }
 
 static void claim_engine(const struct reading *r, bool has_container)

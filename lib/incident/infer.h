@@ -41,7 +41,7 @@ bool rb_check_fails(const struct rb_view *view, size_t check);
 bool rb_reason_in(const char *reason, const char *const *list);
 /* A line of what the check says (message, evidence, last words), or NULL behind the last. */
 const char *rb_check_line(const struct rb_record *record, size_t index);
-/* The service that runs as a container that the check tells of is known to be up. */
-bool rb_service_is_up(const struct rb_record *record, const char *service);
+/* The container at this fact of the record serves: its service is known to be up, and so is every one that it needs. `out_needs`: else the one that is not up, or NULL. */
+bool rb_container_serves(const struct rb_record *record, size_t fact, const char **out_needs);
 
 #endif

@@ -66,7 +66,7 @@ static const struct rb_reason_def reasons[] = {
 
 static const struct rb_value_def values[] = {
     {"containers", "", RB_VALUE_GAUGE, "Containers of the project by state.", "state"},
-    {"service_up", "", RB_VALUE_GAUGE, "1 when every container of an expected service runs and none is unhealthy.", "service"},
+    {"service_up", "", RB_VALUE_GAUGE, "1 when every container of a service runs and none is unhealthy.", "service"},
     {"service_restarts", "", RB_VALUE_GAUGE, "Restarts by the engine since the service's containers were started.", "service"},
     {"services_expected", "", RB_VALUE_GAUGE, "Services that must run.", NULL},
     {"services_up", "", RB_VALUE_GAUGE, "Expected services that run.", NULL},
@@ -419,6 +419,7 @@ static void step(const struct rb_check_ctx *ctx, void *state_memory, const struc
     if (go_on(ctx, state, next))
         return;
     rb_compose_forget_gone(ctx->memory, state);
+    rb_compose_find_needs(ctx, state);
     rb_compose_report(ctx, state, out);
     next->type = RB_ACTION_DONE;
 }

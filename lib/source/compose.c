@@ -53,6 +53,37 @@ static void read_waits(struct rb_compose *compose, const struct rb_doc_node *ser
     }
 }
 
+static void add_need(struct rb_compose_service *service, const char *name, size_t len, struct rb_arena *arena)
+{
+    for (size_t i = 0; i < service->need_count; i++) {
+        if (strncmp(service->needs[i], name, len) == 0 && service->needs[i][len] == '\0')
+            return;
+    }
+    if (!service->needs)
+        service->needs = rb_arena_array(arena, RB_COMPOSE_MAX_NEEDS, sizeof *service->needs);
+    const char *kept = service->needs && len > 0 && service->need_count < RB_COMPOSE_MAX_NEEDS ? rb_arena_strndup(arena, name, len) : NULL;
+    if (kept)
+        service->needs[service->need_count++] = kept;
+}
+
+/* depends_on is a list of names or a mapping by names; links are "name" or "name:alias"; network_mode may be "service:name". */
+static void read_needs(struct rb_compose_service *entry, const struct rb_doc_node *service, struct rb_arena *arena)
+{
+    static const char *const lists[] = {"depends_on", "links"};
+    for (size_t l = 0; l < 2; l++) {
+        const struct rb_doc_node *list = rb_doc_get(service, lists[l]);
+        bool table = list && list->type == RB_DOC_TABLE;
+        for (size_t i = 0; list && (table || list->type == RB_DOC_LIST) && i < list->count; i++) {
+            const char *name = table ? list->keys[i] : text_of(list->items[i]);
+            if (name)
+                add_need(entry, name, strcspn(name, ":"), arena);
+        }
+    }
+    const char *mode = text_of(rb_doc_get(service, "network_mode"));
+    if (mode && strncmp(mode, "service:", 8) == 0)
+        add_need(entry, mode + 8, strlen(mode + 8), arena);
+}
+
 static void read_services(struct rb_compose *compose, const struct rb_doc_node *services, struct rb_arena *arena)
 {
     for (size_t i = 0; services && services->type == RB_DOC_TABLE && i < services->count; i++) {
@@ -66,6 +97,7 @@ static void read_services(struct rb_compose *compose, const struct rb_doc_node *
         const struct rb_doc_node *profiles = rb_doc_get(service, "profiles");
         entry->on_demand = entry->on_demand || (profiles && profiles->type == RB_DOC_LIST && profiles->count > 0);
         read_waits(compose, service, arena);
+        read_needs(entry, service, arena);
     }
 }
 

@@ -84,6 +84,7 @@ static void read_labels(const json_t *labels, struct rb_arena *arena, struct rb_
     out->project = text_at(labels, RB_DOCKER_LABEL_PROJECT, arena);
     out->service = text_at(labels, RB_DOCKER_LABEL_SERVICE, arena);
     out->config_hash = text_at(labels, RB_DOCKER_LABEL_HASH, arena);
+    out->needs = text_at(labels, RB_DOCKER_LABEL_NEEDS, arena);
     out->number = (unsigned)strtoul(borrowed(labels, RB_DOCKER_LABEL_NUMBER), NULL, 10);
     out->oneoff = strcmp(borrowed(labels, RB_DOCKER_LABEL_ONEOFF), "True") == 0;
 }
@@ -111,7 +112,7 @@ static void read_status_words(const char *status, struct rb_docker_container *ou
 
 bool rb_docker_listed(const json_t *item, struct rb_arena *arena, struct rb_docker_container *out)
 {
-    *out = (struct rb_docker_container){.error = "", .restart_policy = "", .stop_signal = "", .health_output = ""};
+    *out = (struct rb_docker_container){.error = "", .restart_policy = "", .stop_signal = "", .network_mode = "", .health_output = ""};
     out->id = text_at(item, "Id", arena);
     const json_t *first = json_array_get(json_object_get(item, "Names"), 0);
     const char *name = json_is_string(first) ? rb_arena_strdup(arena, json_string_value(first)) : NULL;
@@ -161,7 +162,8 @@ static void read_ports(json_t *ports, struct rb_arena *arena, struct rb_docker_c
 {
     const char *key;
     json_t *bindings;
-    out->publish = rb_arena_array(arena, RB_DOCKER_MAX_PUBLISH, sizeof *out->publish);
+    if (!out->publish)
+        out->publish = rb_arena_array(arena, RB_DOCKER_MAX_PUBLISH, sizeof *out->publish);
     json_object_foreach(ports, key, bindings)
     {
         bool tcp = strstr(key, "/udp") == NULL && strstr(key, "/sctp") == NULL;
@@ -211,12 +213,16 @@ bool rb_docker_inspected(const json_t *document, struct rb_arena *arena, struct 
     out->tty = json_is_true(json_object_get(config, "Tty"));
     out->stop_signal = text_at(config, "StopSignal", arena);
     out->restart_policy = text_at(json_object_get(host, "RestartPolicy"), "Name", arena);
+    out->network_mode = text_at(host, "NetworkMode", arena);
     out->restart_count = number_at(document, "RestartCount");
     out->memory_limit_bytes = number_at(host, "Memory");
     out->created_ns = rb_docker_time(borrowed(document, "Created"));
     read_labels(json_object_get(config, "Labels"), arena, out);
     read_state(state, arena, out);
     read_ports(json_object_get(json_object_get(document, "NetworkSettings"), "Ports"), arena, out);
+    /* What has ended publishes nothing any more; what it was made with tells which ports are missing because of that. */
+    if (out->publish_count == 0)
+        read_ports(json_object_get(host, "PortBindings"), arena, out);
     read_mounts(json_object_get(document, "Mounts"), arena, out);
     read_env(json_object_get(config, "Env"), arena, out);
     return out->id[0] != '\0' && json_is_object(state) && !rb_arena_failed(arena);

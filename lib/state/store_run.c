@@ -103,7 +103,8 @@ static void count_run(struct run *run, struct rb_record *content, int64_t starte
 
 static bool is_kept_after_the_end(const struct rb_fact *fact)
 {
-    static const char *const keys[] = {RB_FACT_CONTAINER, RB_FACT_SERVICE, RB_FACT_PUBLISH, RB_FACT_MOUNT, RB_FACT_SCRAPES};
+    static const char *const keys[] = {RB_FACT_CONTAINER, RB_FACT_SERVICE,    RB_FACT_NEEDS,  RB_FACT_PUBLISH,
+                                       RB_FACT_MOUNT,     RB_FACT_MOUNTED_AS, RB_FACT_SCRAPES};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (strcmp(fact->key, keys[i]) == 0)
             return true;
@@ -111,28 +112,70 @@ static bool is_kept_after_the_end(const struct rb_fact *fact)
     return false;
 }
 
-static bool is_told(const struct rb_fact *facts, size_t count, const struct rb_fact *fact)
+struct facts {
+    const struct rb_fact *items;
+    size_t count;
+};
+
+/* Facts come in groups: what follows a container belongs to it. The group that begins at `first`, or the part before any container. */
+static struct facts group_at(struct facts all, size_t first)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(facts[i].key, fact->key) == 0 && strcmp(facts[i].value, fact->value) == 0)
+    size_t end = first + 1;
+    while (end < all.count && strcmp(all.items[end].key, RB_FACT_CONTAINER) != 0)
+        end++;
+    return (struct facts){all.items + first, end - first};
+}
+
+static bool is_told(struct facts facts, const struct rb_fact *fact)
+{
+    for (size_t i = 0; i < facts.count; i++) {
+        if (strcmp(facts.items[i].key, fact->key) == 0 && strcmp(facts.items[i].value, fact->value) == 0)
             return true;
     }
     return false;
+}
+
+/* The group that begins with the same container; the part before any container belongs to its like. Empty: there is none. */
+static struct facts same_group(struct facts all, struct facts group)
+{
+    bool container = strcmp(group.items[0].key, RB_FACT_CONTAINER) == 0;
+    for (size_t i = 0; i < all.count; i++) {
+        bool here = strcmp(all.items[i].key, RB_FACT_CONTAINER) == 0;
+        if (container ? here && strcmp(all.items[i].value, group.items[0].value) == 0 : i == 0 && !here)
+            return group_at(all, i);
+    }
+    return (struct facts){0};
+}
+
+/* Adds what a group was made of and does not tell any more. */
+static void keep_missing(struct rb_fact *out, size_t *count, struct facts before, struct facts now)
+{
+    for (size_t i = 0; i < before.count && *count < RB_OUTCOME_MAX_FACTS; i++) {
+        if (is_kept_after_the_end(&before.items[i]) && !is_told(now, &before.items[i]))
+            out[(*count)++] = before.items[i];
+    }
 }
 
 /* What has gone, or cannot be asked, tells no facts any more; the diagnosis still has to know what it was made of. So a bad run keeps the last good structure. */
 static void take_facts(struct run *run, struct rb_record *content)
 {
     const struct rb_outcome *outcome = run->outcome;
-    const struct rb_fact *before = content->facts;
-    size_t before_count = content->fact_count, count = 0;
+    const struct facts now = {outcome->facts, outcome->fact_count}, before = {content->facts, content->fact_count};
+    size_t count = 0;
     bool bad_run = run->verdict.result == RB_RESULT_FAIL || run->verdict.result == RB_RESULT_UNKNOWN;
-    for (size_t i = 0; i < outcome->fact_count && count < RB_OUTCOME_MAX_FACTS; i++)
-        run->facts[count++] = outcome->facts[i];
-    size_t told = count;
-    for (size_t i = 0; bad_run && i < before_count && count < RB_OUTCOME_MAX_FACTS; i++) {
-        if (is_kept_after_the_end(&before[i]) && !is_told(run->facts, told, &before[i]))
-            run->facts[count++] = before[i];
+    for (size_t i = 0; i < now.count;) {
+        struct facts group = group_at(now, i);
+        for (size_t k = 0; k < group.count && count < RB_OUTCOME_MAX_FACTS; k++)
+            run->facts[count++] = group.items[k];
+        if (bad_run)
+            keep_missing(run->facts, &count, same_group(before, group), group);
+        i += group.count;
+    }
+    for (size_t i = 0; bad_run && i < before.count;) {
+        struct facts group = group_at(before, i);
+        if (same_group(now, group).count == 0)
+            keep_missing(run->facts, &count, group, (struct facts){0});
+        i += group.count;
     }
     content->facts = run->facts;
     content->fact_count = count;

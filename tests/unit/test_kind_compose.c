@@ -241,6 +241,125 @@ START_TEST(the_engine_is_down)
 }
 END_TEST
 
+/* A small engine of containers: every question is answered from this list until there is none. */
+struct container {
+    const char *name, *id, *state, *more, *labels, *env, *log;
+};
+
+static const char *told(struct rb_test_check *check, const struct container *c)
+{
+    return rb_arena_printf(
+        check->arena,
+        "{\"Id\":\"%s\",\"Name\":\"/p-%s-1\",\"Image\":\"sha256:1\",\"State\":{%s},\"Config\":{\"Image\":\"sha256:1\",\"Env\":[\"%s\"],"
+        "\"Labels\":{\"com.docker.compose.project\":\"p\",\"com.docker.compose.service\":\"%s\"%s}}%s}",
+        c->id, c->name, c->state, c->env, c->name, c->labels, c->more);
+}
+
+static void play(struct rb_test_check *check, const struct container *containers, size_t count)
+{
+    begin(check);
+    struct rb_action action = answer(check, 200, version);
+    const char *list = "";
+    for (size_t i = 0; i < count; i++)
+        list = rb_arena_printf(check->arena,
+                               "%s%s{\"Id\":\"%s\",\"State\":\"exited\",\"Labels\":{\"com.docker.compose.project\":\"p\",\"com.docker."
+                               "compose.service\":\"%s\"}}",
+                               list, i ? "," : "", containers[i].id, containers[i].name);
+    action = answer(check, 200, rb_arena_printf(check->arena, "[%s]", list));
+    for (unsigned rounds = 0; action.type == RB_ACTION_HTTP && rounds < 64; rounds++) {
+        const struct container *about = NULL;
+        for (size_t i = 0; i < count; i++)
+            about = strstr(action.http.url, containers[i].id) ? &containers[i] : about;
+        ck_assert_msg(about, "%s", action.http.url);
+        if (strstr(action.http.url, "/events"))
+            action = answer(check, 200, "");
+        else
+            action = strstr(action.http.url, "/logs") ? answer(check, 200, about->log) : answer(check, 200, told(check, about));
+    }
+    ck_assert_int_eq(action.type, RB_ACTION_DONE);
+}
+
+#define DB_ID "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd"
+#define DIED(code, at) \
+    "\"Status\":\"exited\",\"ExitCode\":" code ",\"StartedAt\":\"2026-08-22T03:00:00Z\",\"FinishedAt\":\"2026-08-22T" at "Z\""
+
+/* However a need is known, the one that is needed gives the message, also when its end was recorded later. */
+START_TEST(what_is_needed_is_told_first)
+{
+    static const struct container rows[][2] = {
+        {{"web", ID, DIED("1", "03:07:00"), "", "", "X=postgres://u:p@db:5432/x", "boom"},
+         {"db", DB_ID, DIED("3", "03:07:01"), "", "", "A=b", "no"}},
+        {{"web", ID, DIED("1", "03:07:00"), "", "", "DB_HOST=db", "boom"}, {"db", DB_ID, DIED("3", "03:07:01"), "", "", "A=b", "no"}},
+        {{"web", ID, DIED("1", "03:07:00"), "", ",\"com.docker.compose.depends_on\":\"x:service_started:false,db:service_healthy:true\"",
+          "A=b", "boom"},
+         {"db", DB_ID, DIED("3", "03:07:01"), "", "", "A=b", "no"}},
+        {{"web", ID, DIED("1", "03:07:00"), ",\"HostConfig\":{\"NetworkMode\":\"container:" DB_ID "\"}", "", "A=b", "boom"},
+         {"db", DB_ID, DIED("3", "03:07:01"), "", "", "A=b", "no"}},
+        {{"web", ID, DIED("1", "03:07:00"), "", "", "A=b", "could not translate host name \"db\""},
+         {"db", DB_ID, DIED("3", "03:07:01"), "", "", "A=b", "no"}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rb_test_check *check = make("{kind: compose, socket: /run/x.sock, project: p, services: [web, db]}");
+        play(check, rows[i], 2);
+        expect(check, RB_RESULT_FAIL, "exited", RB_SIGHTING_GONE);
+        ck_assert_msg(strncmp(check->outcome.message, "p-db-1 exited with code 3", 25) == 0, "row %zu: %s", i, check->outcome.message);
+        ck_assert_str_eq(check->outcome.last_words[0], "no");
+        bool needs = false;
+        for (size_t f = 0; f < check->outcome.fact_count; f++)
+            needs = needs || (strcmp(check->outcome.facts[f].key, "needs") == 0 && strcmp(check->outcome.facts[f].value, "p/web db") == 0);
+        ck_assert_msg(needs, "row %zu", i);
+        rb_test_check_free(check);
+    }
+}
+END_TEST
+
+START_TEST(without_a_need_what_ended_first_is_told_first)
+{
+    static const struct container both[] = {{"web", ID, DIED("1", "03:07:01"), "", "", "TITLE=the db and cache book", "boom"},
+                                            {"db", DB_ID, DIED("3", "03:07:00"), "", "", "A=b", "web is fine"}};
+    struct rb_test_check *check = make("{kind: compose, socket: /run/x.sock, project: p}");
+    play(check, both, 2);
+    ck_assert_msg(strncmp(check->outcome.message, "p-db-1 exited with code 3", 25) != 0, "db's words name web: %s", check->outcome.message);
+    rb_test_check_free(check);
+    static const struct container quiet[] = {{"web", ID, DIED("1", "03:07:01"), "", "", "TITLE=the db and cache book", "boom"},
+                                             {"db", DB_ID, DIED("3", "03:07:00"), "", "", "A=b", "full"}};
+    check = make("{kind: compose, socket: /run/x.sock, project: p}");
+    play(check, quiet, 2);
+    ck_assert_msg(strncmp(check->outcome.message, "p-db-1 exited with code 3", 25) == 0, "%s", check->outcome.message);
+    ck_assert_double_eq(rb_test_check_value(check, "service_up", "web"), 0);
+    rb_test_check_free(check);
+}
+END_TEST
+
+START_TEST(what_is_missing_and_needed_is_told_first)
+{
+    static const struct container one[] = {{"web", ID, DIED("1", "03:07:01"), "", "", "URL=redis://cache:6379", "boom"}};
+    struct rb_test_check *check = make("{kind: compose, socket: /run/x.sock, project: p, services: [web, cache, other]}");
+    play(check, one, 1);
+    expect(check, RB_RESULT_FAIL, "missing", RB_SIGHTING_GONE);
+    ck_assert_msg(strncmp(check->outcome.message, "cache has no container", 22) == 0, "%s", check->outcome.message);
+    rb_test_check_free(check);
+}
+END_TEST
+
+/* A container that has ended publishes nothing: the ports that it was made with are still told. */
+START_TEST(an_ended_container_still_tells_its_ports)
+{
+    static const struct container one[] = {
+        {"web", ID, DIED("1", "03:07:01"),
+         ",\"NetworkSettings\":{\"Ports\":{}},\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[{\"HostIp\":\"\",\"HostPort\":\"8080\"}]}}", "",
+         "A=b", "boom"}};
+    struct rb_test_check *check = make("{kind: compose, socket: /run/x.sock, project: p}");
+    play(check, one, 1);
+    bool publishes = false;
+    for (size_t f = 0; f < check->outcome.fact_count; f++)
+        publishes = publishes ||
+                    (strcmp(check->outcome.facts[f].key, "publish") == 0 && strcmp(check->outcome.facts[f].value, "8080") == 0);
+    ck_assert(publishes);
+    rb_test_check_free(check);
+}
+END_TEST
+
 START_TEST(configuration)
 {
     struct rb_test_check *check = rb_test_check_new("{kind: compose, services: [a]}", &clock_now.clock);
@@ -266,6 +385,10 @@ int main(void)
     tcase_add_test(tcase, changes_are_seen_from_run_to_run);
     tcase_add_test(tcase, no_containers);
     tcase_add_test(tcase, the_engine_is_down);
+    tcase_add_test(tcase, what_is_needed_is_told_first);
+    tcase_add_test(tcase, without_a_need_what_ended_first_is_told_first);
+    tcase_add_test(tcase, what_is_missing_and_needed_is_told_first);
+    tcase_add_test(tcase, an_ended_container_still_tells_its_ports);
     tcase_add_test(tcase, configuration);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

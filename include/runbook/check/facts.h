@@ -18,5 +18,7 @@
 #define RB_FACT_IMAGE       "image"       /* "project/service sha256:…" that a container runs */
 #define RB_FACT_CONFIG_HASH "config_hash" /* "project/service hash" by which compose made a container */
 #define RB_FACT_MOUNT       "mount"       /* file or folder mounted into a container */
+#define RB_FACT_MOUNTED_AS  "mounted_as"  /* follows its mount: the path inside the container */
+#define RB_FACT_NEEDS       "needs"       /* "project/service other": a service of the same project that this one cannot do without */
 
 #endif

@@ -8,13 +8,15 @@
 #include "runbook/base/strings.h"
 #include "runbook/source/document.h"
 
-enum { RB_COMPOSE_MAX_SERVICES = 256, RB_COMPOSE_MAX_BYTES = 1 << 20 };
+enum { RB_COMPOSE_MAX_SERVICES = 256, RB_COMPOSE_MAX_NEEDS = 64, RB_COMPOSE_MAX_BYTES = 1 << 20 };
 
 struct rb_compose_service {
     const char *name;
     const char *image; /* as written; NULL when it is built, or has variables */
     bool once;         /* others wait for its completion: it is meant to end */
     bool on_demand;    /* has profiles: not started by a plain `up` */
+    const char **needs; /* services that it names in depends_on, links or network_mode; `need_count` of them, none twice */
+    size_t need_count;
 };
 struct rb_compose {
     const char *project; /* the files' `name`, else the folder's, as compose normalises it; "" when nothing is left */

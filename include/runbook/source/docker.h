@@ -63,6 +63,7 @@ int64_t rb_docker_time(const char *text);
 #define RB_DOCKER_LABEL_HASH    "com.docker.compose.config-hash"
 #define RB_DOCKER_LABEL_ONEOFF  "com.docker.compose.oneoff"
 #define RB_DOCKER_LABEL_FILES   "com.docker.compose.project.config_files"
+#define RB_DOCKER_LABEL_NEEDS   "com.docker.compose.depends_on" /* "db:service_started:false,…", compose 2 */
 
 enum rb_docker_state {
     RB_DOCKER_STATE_CREATED,
@@ -83,6 +84,7 @@ struct rb_docker_container {
     const char *id, *name, *image;               /* name without '/'; image as the container was created with */
     const char *image_id;                        /* "sha256:…" */
     const char *project, *service, *config_hash; /* labels of compose; "" without */
+    const char *needs;                           /* RB_DOCKER_LABEL_NEEDS; "" without */
     unsigned number;                             /* of the service's containers; 0 unknown */
     bool oneoff;                                 /* of `compose run` */
     enum rb_docker_state state;
@@ -94,6 +96,7 @@ struct rb_docker_container {
     const char *error;          /* why the engine could not start it */
     const char *restart_policy; /* "", "no", "always", "unless-stopped", "on-failure" */
     const char *stop_signal;    /* "" is SIGTERM */
+    const char *network_mode;   /* "bridge", "container:ID", …; "" unknown */
     int64_t restart_count;
     int64_t memory_limit_bytes;                  /* 0: none */
     int64_t created_ns, started_ns, finished_ns; /* wall; 0 never */

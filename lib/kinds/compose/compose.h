@@ -1,4 +1,4 @@
-/* The parts of the compose kind: compose.c asks the engine, judge.c judges one container, report.c makes the outcome of all. */
+/* The parts of the compose kind: compose.c asks the engine, judge.c judges one container, needs.c knows who needs whom, report.c makes the outcome of all. */
 #ifndef RB_KINDS_COMPOSE_H
 #define RB_KINDS_COMPOSE_H
 
@@ -59,6 +59,14 @@ struct compose_unit {
     const char *log;       /* its last lines; NULL not asked */
 };
 
+/* Services by name; matrix[a * count + b]: a cannot do without b, directly or through others. */
+struct compose_needs {
+    const char **names;
+    bool *down;
+    size_t count;
+    bool *matrix;
+};
+
 struct compose_state {
     struct rb_docker_client client;
     struct rb_compose file;
@@ -68,6 +76,7 @@ struct compose_state {
     size_t at, asked;
     struct compose_unit *units; /* what does not run first */
     size_t count;
+    struct compose_needs needs;
     int64_t now_ns;
 };
 
@@ -92,9 +101,18 @@ bool rb_compose_probably_by_request(const struct rb_docker_container *container)
 /* Fills unit->finding; `by_request` is set before. */
 void rb_compose_judge(const struct rb_check_ctx *ctx, const struct compose_state *state, struct compose_unit *unit);
 
+/* ---- who needs whom ---- */
+
+/* Fills state->needs; when the containers are judged and their last lines known. */
+void rb_compose_find_needs(const struct rb_check_ctx *ctx, struct compose_state *state);
+bool rb_compose_needs(const struct compose_state *state, const char *service, const char *other);
+/* A service that is down and that this one needs, but not the other way round; NULL: it failed for reasons of its own. */
+const char *rb_compose_blames(const struct compose_state *state, const char *service);
+
 /* ---- all of them ---- */
 
 bool rb_compose_is_up(const struct compose_unit *unit);
-void rb_compose_report(const struct rb_check_ctx *ctx, const struct compose_state *state, struct rb_outcome *out);
+/* Puts the containers in the order in which they are told. */
+void rb_compose_report(const struct rb_check_ctx *ctx, struct compose_state *state, struct rb_outcome *out);
 
 #endif

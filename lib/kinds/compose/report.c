@@ -80,11 +80,16 @@ static void add_facts(const struct rb_check_ctx *ctx, const struct compose_state
     rb_outcome_fact(out, RB_FACT_CONTAINER, "%s", container->name);
     if (container->service[0])
         rb_outcome_fact(out, RB_FACT_SERVICE, "%s/%s", state->project, container->service);
+    for (size_t i = 0; i < state->needs.count; i++) {
+        if (rb_compose_needs(state, container->service, state->needs.names[i]))
+            rb_outcome_fact(out, RB_FACT_NEEDS, "%s/%s %s", state->project, container->service, state->needs.names[i]);
+    }
     for (size_t i = 0; i < container->publish_count; i++)
         rb_outcome_fact(out, RB_FACT_PUBLISH, "%u", (unsigned)container->publish[i].host_port);
     for (size_t i = 0; i < container->mount_count; i++) {
         const char *path = rb_docker_host_path(&state->client.endpoint, container->mounts[i].source, ctx->root, ctx->arena);
         rb_outcome_fact(out, RB_FACT_MOUNT, "%s", path ? path : "");
+        rb_outcome_fact(out, RB_FACT_MOUNTED_AS, "%s", container->mounts[i].target);
     }
     if (container->image_id[0])
         rb_outcome_fact(out, RB_FACT_IMAGE, "%s/%s %s", state->project, container->service, container->image_id);
@@ -110,7 +115,16 @@ static void judge_hashes(const struct rb_check_ctx *ctx, const struct compose_st
     }
 }
 
-/* Counts one expected service; true when it runs. */
+static bool has_container(const struct compose_state *state, const char *service)
+{
+    for (size_t i = 0; i < state->count; i++) {
+        if (strcmp(state->units[i].container.service, service) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Counts one service; true when it runs. */
 static bool judge_service(const struct rb_check_ctx *ctx, const struct compose_state *state, const char *service, struct rb_outcome *out)
 {
     const struct compose_options *o = ctx->options;
@@ -128,13 +142,21 @@ static bool judge_service(const struct rb_check_ctx *ctx, const struct compose_s
     bool fine = containers > 0 && (up == containers || (rb_compose_runs_once(o, state, service) && up + ended == containers));
     rb_outcome_value(out, "service_up", service, fine ? 1 : 0);
     rb_outcome_value(out, "service_restarts", service, (double)restarts);
-    bool optional = ctx->spec->presence != RB_PRESENCE_REQUIRED;
-    if (containers == 0 && optional)
-        rb_outcome_evidence(out, "%s has no container", rb_docker_clean(service, ctx->arena));
-    else if (containers == 0 && !rb_compose_runs_once(o, state, service))
-        rb_outcome_raise(out, RB_RESULT_FAIL, "missing", "%s has no container in project %s", rb_docker_clean(service, ctx->arena),
-                         state->project);
     return fine;
+}
+
+static void raise_finding(const struct rb_check_ctx *ctx, const struct compose_state *state, const struct compose_unit *unit,
+                          struct rb_outcome *out)
+{
+    const char *name = name_of(unit, ctx->arena), *blamed = rb_compose_blames(state, unit->container.service);
+    const struct compose_finding *finding = &unit->finding;
+    if (finding->reason && finding->result >= RB_RESULT_FAIL && blamed)
+        rb_outcome_raise(out, finding->result, finding->reason, "%s %s; it needs %s", name, finding->text,
+                         rb_docker_clean(blamed, ctx->arena));
+    else if (finding->reason && finding->result > RB_RESULT_OK)
+        rb_outcome_raise(out, finding->result, finding->reason, "%s %s", name, finding->text);
+    else if (finding->reason)
+        rb_outcome_evidence(out, "%s %s", name, finding->text);
 }
 
 static void raise_findings(const struct rb_check_ctx *ctx, const struct compose_state *state, struct rb_outcome *out)
@@ -143,13 +165,35 @@ static void raise_findings(const struct rb_check_ctx *ctx, const struct compose_
     for (size_t i = 0; i < state->count; i++) {
         const struct compose_unit *unit = &state->units[i];
         const char *name = name_of(unit, ctx->arena);
-        if (unit->finding.reason && unit->finding.result > RB_RESULT_OK)
-            rb_outcome_raise(out, unit->finding.result, unit->finding.reason, "%s %s", name, unit->finding.text);
-        else if (unit->finding.reason)
-            rb_outcome_evidence(out, "%s %s", name, unit->finding.text);
+        raise_finding(ctx, state, unit, out);
         if (rb_compose_is_up(unit) && !rb_compose_is_expected(o, state, unit->container.service) && o->unexpected == UNEXPECTED_WARN)
             rb_outcome_raise(out, RB_RESULT_WARN, "unexpected_service", "%s runs, but nobody expects service %s", name,
                              rb_docker_clean(unit->container.service, ctx->arena));
+    }
+}
+
+/* What failed for reasons of its own goes before what needs it, and of those what ended first: the first of the worst gives the outcome its message. */
+static bool goes_before(const struct compose_state *state, const struct compose_unit *a, const struct compose_unit *b)
+{
+    bool a_blames = rb_compose_blames(state, a->container.service) != NULL,
+         b_blames = rb_compose_blames(state, b->container.service) != NULL;
+    if (a_blames != b_blames)
+        return b_blames;
+    int64_t a_ended = a->finding.down || a->finding.ended ? a->container.finished_ns : 0;
+    int64_t b_ended = b->finding.down || b->finding.ended ? b->container.finished_ns : 0;
+    if ((a_ended != 0) != (b_ended != 0))
+        return a_ended != 0;
+    return a_ended < b_ended;
+}
+
+static void put_in_order(struct compose_state *state)
+{
+    for (size_t i = 1; i < state->count && i < MAX_INSPECT; i++) {
+        struct compose_unit unit = state->units[i];
+        size_t at = i;
+        for (; at > 0 && unit.finding.result >= RB_RESULT_FAIL && goes_before(state, &unit, &state->units[at - 1]); at--)
+            state->units[at] = state->units[at - 1];
+        state->units[at] = unit;
     }
 }
 
@@ -193,21 +237,60 @@ static void set_sighting(const struct rb_check_ctx *ctx, const struct compose_st
     rb_outcome_say(out, state->count ? "project %s is stopped" : "project %s has no containers", state->project);
 }
 
-void rb_compose_report(const struct rb_check_ctx *ctx, const struct compose_state *state, struct rb_outcome *out)
+/* Expected services without a container; those that a failing one needs come before it. */
+static void raise_missing(const struct rb_check_ctx *ctx, const struct compose_state *state, bool needed, struct rb_outcome *out)
+{
+    const char *service;
+    for (size_t i = 0; (service = rb_compose_expected(ctx->options, state, i)); i++) {
+        bool blamed = false;
+        for (size_t u = 0; u < state->count && !blamed; u++) {
+            const char *blames = rb_compose_blames(state, state->units[u].container.service);
+            blamed = blames && strcmp(blames, service) == 0;
+        }
+        if (blamed != needed || has_container(state, service))
+            continue;
+        if (ctx->spec->presence != RB_PRESENCE_REQUIRED)
+            rb_outcome_evidence(out, "%s has no container", rb_docker_clean(service, ctx->arena));
+        else if (!rb_compose_runs_once(ctx->options, state, service))
+            rb_outcome_raise(out, RB_RESULT_FAIL, "missing", "%s has no container in project %s", rb_docker_clean(service, ctx->arena),
+                             state->project);
+    }
+}
+
+/* Services that nobody expects by name have a value of their own, too: the diagnosis asks whether they are up. */
+static void judge_others(const struct rb_check_ctx *ctx, const struct compose_state *state, struct rb_outcome *out)
+{
+    for (size_t i = 0; i < state->count; i++) {
+        const char *service = state->units[i].container.service, *expected;
+        bool told = service[0] == '\0';
+        for (size_t k = 0; k < i && !told; k++)
+            told = strcmp(state->units[k].container.service, service) == 0;
+        for (size_t k = 0; !told && (expected = rb_compose_expected(ctx->options, state, k)); k++)
+            told = strcmp(expected, service) == 0;
+        if (!told)
+            (void)judge_service(ctx, state, service, out);
+    }
+}
+
+void rb_compose_report(const struct rb_check_ctx *ctx, struct compose_state *state, struct rb_outcome *out)
 {
     size_t counts[RB_DOCKER_STATE_COUNT] = {0}, up = 0, wanted = 0;
     const char *service;
+    put_in_order(state);
     for (size_t i = 0; i < state->count; i++) {
         counts[state->units[i].container.state]++;
         add_facts(ctx, state, &state->units[i], out);
     }
     for (int i = 0; i < RB_DOCKER_STATE_COUNT; i++)
         rb_outcome_value(out, "containers", rb_docker_state_name((enum rb_docker_state)i), (double)counts[i]);
+    raise_missing(ctx, state, true, out);
     raise_findings(ctx, state, out);
+    raise_missing(ctx, state, false, out);
     if (state->count == 0 && ctx->spec->presence == RB_PRESENCE_REQUIRED)
         rb_outcome_raise(out, RB_RESULT_FAIL, "missing", "project %s has no containers", state->project);
     for (; (service = rb_compose_expected(ctx->options, state, wanted)); wanted++)
         up += judge_service(ctx, state, service, out);
+    judge_others(ctx, state, out);
     rb_outcome_value(out, "services_expected", NULL, (double)wanted);
     rb_outcome_value(out, "services_up", NULL, (double)up);
     judge_hashes(ctx, state, out);
