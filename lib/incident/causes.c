@@ -29,13 +29,14 @@ enum {
 };
 
 /* Reasons that are findings about the thing itself and not about what is heard of it. */
-static const char *const direct_reasons[] = {
-    "not_listening", "wrong_owner", "taken",       "exited",         "stopped",     "oom",         "crash_loop", "not_started",
-    "missing",       "dead",        "broken",      "file_missing",   "not_running", "no_socket",   "refused",    "disk_low",
-    "inodes_low",    "clock_step",  "read_only",   "memory_low",     "operation",   "stuck_lock",  "detached",   "wrong_branch",
-    "not_clean",     "wrong_value", "key_missing", "key_present",    "denied_set",  "tls_expired", "present",    "absent",
-    "job_missing",   "target_down", "not_found",   "not_executable", "signaled",    "exit",        "forbidden",  "files_low",
-    "wrong_marker",  "unhealthy",   NULL};
+static const char *const direct_reasons[] = {"not_listening", "wrong_owner", "taken",       "exited",      "stopped",      "oom",
+                                             "crash_loop",    "not_started", "missing",     "dead",        "broken",       "file_missing",
+                                             "not_running",   "no_socket",   "refused",     "disk_low",    "inodes_low",   "clock_step",
+                                             "read_only",     "memory_low",  "operation",   "stuck_lock",  "detached",     "wrong_branch",
+                                             "not_clean",     "wrong_value", "key_missing", "key_present", "denied_set",   "tls_expired",
+                                             "present",       "absent",      "job_missing", "target_down", "not_found",    "not_executable",
+                                             "signaled",      "exit",        "forbidden",   "files_low",   "wrong_marker", "unhealthy",
+                                             "paused",        NULL};
 
 struct ranked {
     size_t check;

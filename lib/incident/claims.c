@@ -306,6 +306,12 @@ static void take_fact(struct reading *r, const struct rb_fact *fact)
         claim.detail = rb_arena_printf(r->claims->arena, " (container %s%s%s)", r->container, r->needs ? ", which needs " : "",
                                        r->needs ? r->needs : "");
     rb_claims_add(r->claims, claim);
+    /* Inside a project a service is a host, by its own name. */
+    const char *host = rule->thing == THING_SERVICE && rule->layer == 10 ? strchr(value, '/') : NULL;
+    if (host) {
+        claim.resource = rb_arena_printf(r->claims->arena, "host %s", host + 1);
+        rb_claims_add(r->claims, claim);
+    }
 }
 
 static void enter_container(struct reading *r, size_t fact)

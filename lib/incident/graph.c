@@ -13,7 +13,10 @@
 struct below {
     size_t owner;
     const struct rb_edge *through;
-    size_t unseen;       /* an unknown or stale check, or GRAPH_NONE */
+    size_t unseen; /* an unknown or stale check, or GRAPH_NONE */
+    size_t
+        warned; /* a check that only warns, but of the very thing that is missing here: a paused container, the disk that the words name; or GRAPH_NONE */
+    const struct rb_edge *to_warned;
     size_t undetermined; /* an undetermined check */
 };
 
@@ -151,7 +154,7 @@ static bool is_better(const struct graph *graph, const struct below *below, size
 
 static void look_below(const struct graph *graph, size_t index, struct below *out)
 {
-    *out = (struct below){.owner = GRAPH_NONE, .unseen = GRAPH_NONE, .undetermined = GRAPH_NONE};
+    *out = (struct below){.owner = GRAPH_NONE, .unseen = GRAPH_NONE, .undetermined = GRAPH_NONE, .warned = GRAPH_NONE};
     for (size_t e = graph->first_edge[index]; e < graph->first_edge[index + 1]; e++) {
         const struct rb_edge *edge = &graph->edges.items[e];
         const struct node *node = &graph->nodes[edge->to];
@@ -160,6 +163,11 @@ static void look_below(const struct graph *graph, size_t index, struct below *ou
         if (node->owner != GRAPH_NONE && node->owner != index && is_better(graph, out, node->owner, edge)) {
             out->owner = node->owner;
             out->through = edge;
+        }
+        bool of_the_thing = edge->kind == RB_EDGE_WORDS || edge->kind == RB_EDGE_CONTAINER || edge->kind == RB_EDGE_PORT;
+        if (node->role == NODE_WARN && node->owner == GRAPH_NONE && of_the_thing && out->warned == GRAPH_NONE) {
+            out->warned = edge->to;
+            out->to_warned = edge;
         }
         if (node->role == NODE_UNDETERMINED && out->undetermined == GRAPH_NONE)
             out->undetermined = edge->to;
@@ -182,12 +190,24 @@ static enum node_role role_of_failure(const struct node *node, const struct rb_c
     return NODE_CAUSE;
 }
 
+/* A warning becomes the cause when something fails for want of just what it warns of. */
+static void raise_warning(struct graph *graph, struct below *below)
+{
+    struct node *node = &graph->nodes[below->warned];
+    node->role = NODE_CAUSE;
+    node->owner = below->warned;
+    below->owner = below->warned;
+    below->through = below->to_warned;
+}
+
 static void assign(struct graph *graph, size_t index)
 {
     struct node *node = &graph->nodes[index];
     const struct rb_check_spec *spec = &graph->view->snapshot->plan->checks[index];
     struct below below;
     look_below(graph, index, &below);
+    if (node->state == RB_STATE_FAIL && below.owner == GRAPH_NONE && below.warned != GRAPH_NONE)
+        raise_warning(graph, &below);
     node->owner = below.owner;
     node->through = below.through;
     if (node->settles == GRAPH_NONE)

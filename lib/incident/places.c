@@ -98,10 +98,11 @@ const char *rb_place_shown(const char *path, const char *root)
 }
 
 /* "config/a.toml:3:5" names the file; "db:5432" a port. */
-static void classify(char *text, struct rb_token *out)
+static void classify(struct rb_arena *arena, char *text, struct rb_token *out)
 {
     char *scheme = strstr(text, "://");
-    if (scheme && strncmp(text, "file", 4) != 0) {
+    bool url = scheme && strncmp(text, "file", 4) != 0;
+    if (url) {
         text = scheme + 3;
         char *credentials = strchr(text, '@');
         text = credentials ? credentials + 1 : text;
@@ -116,7 +117,10 @@ static void classify(char *text, struct rb_token *out)
         *out = (struct rb_token){.text = text, .is_path = true};
         return;
     }
-    *out = (struct rb_token){.text = text, .is_port = colon && rb_place_port(text) != 0, .is_path = !colon && strchr(text, '.') != NULL};
+    bool port = colon && rb_place_port(text) != 0;
+    *out = (struct rb_token){.text = text, .is_port = port, .is_path = !colon && !url && strchr(text, '.') != NULL};
+    if (port || (url && !colon))
+        out->host = rb_arena_strndup(arena, text, colon ? (size_t)(colon - text) : strlen(text));
 }
 
 bool rb_tokens_next(struct rb_tokens *tokens, struct rb_token *out)
@@ -136,7 +140,7 @@ bool rb_tokens_next(struct rb_tokens *tokens, struct rb_token *out)
         char *copy = rb_arena_strndup(tokens->arena, start, len);
         if (!copy)
             return false;
-        classify(copy, out);
+        classify(tokens->arena, copy, out);
         return true;
     }
 }

@@ -1,7 +1,7 @@
 /* What to do: commands that a person would type next, filled with the facts of the cause. Printed, never run.
  *
  * Built-in knowledge by reason first (look, then undo, then start again), then the hints of the check, which know its kind and its team, last the question to this daemon. Every fact goes through
- * rb_text_shell_quote; a fact that it refuses takes its command with it. Nothing here kills, and what throws something away says so in its own comment. */
+ * rb_text_shell_quote; a fact that it refuses takes its command with it. What throws something away, or ends a process, says so in its own comment. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -151,7 +151,11 @@ static void vanished_listener(struct sheet *s)
 
 static void stranger(struct sheet *s)
 {
-    DO(s, "ps -o pid,user,lstart,args -p %", rb_fact_of(s->record, RB_FACT_PID));
+    const char *pid = rb_fact_of(s->record, RB_FACT_PID);
+    DO(s, "ps -o pid,user,lstart,args -p %", pid);
+    const char *end = pid ? fill(s, "kill %", (const char *const[]){pid, NULL}) : NULL;
+    if (end)
+        add_line(s, rb_arena_printf(s->d->arena, "%s   # ends that stranger; only when nobody needs it", end));
 }
 
 static void engine_down(struct sheet *s)
@@ -164,11 +168,24 @@ static void engine_down(struct sheet *s)
 
 static void bring_up(struct sheet *s)
 {
-    const struct rb_node *files = s->record->spec->node ? rb_node_get(s->record->spec->node, "files") : NULL;
     const struct rb_node *project = s->record->spec->node ? rb_node_get(s->record->spec->node, "project") : NULL;
-    const char *file = files && files->type == RB_NODE_SEQUENCE && files->count == 1 ? files->items[0]->scalar : NULL;
-    if (project && project->scalar && file)
-        DO(s, "docker compose -p % -f % up -d", project->scalar, rb_place_of_file(s->d->arena, file, s->root));
+    const char *service = rb_fact_of(s->record, RB_FACT_SERVICE), *line = "docker compose";
+    const char *name = service ? rb_arena_strndup(s->d->arena, service, strcspn(service, "/")) : NULL;
+    if (project && project->scalar)
+        name = project->scalar;
+    if (name)
+        line = fill(s, "docker compose -p %", (const char *const[]){name, NULL});
+    size_t files = 0;
+    for (size_t f = 0; line && f < s->record->fact_count && strcmp(s->record->facts[f].key, RB_FACT_CONTAINER) != 0; f++) {
+        const struct rb_fact *fact = &s->record->facts[f];
+        if (strcmp(fact->key, RB_FACT_FILE) != 0 && strcmp(fact->key, RB_FACT_PATH) != 0)
+            continue;
+        const char *one = fill(s, " -f %", (const char *const[]){rb_place_of_file(s->d->arena, fact->value, s->root), NULL});
+        line = one ? rb_arena_printf(s->d->arena, "%s%s", line, one) : NULL;
+        files++;
+    }
+    if (line && files)
+        add_line(s, rb_arena_printf(s->d->arena, "%s up -d", line));
 }
 
 /* ---- git ---- */

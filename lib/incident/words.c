@@ -31,18 +31,40 @@ static const struct phrase phrases[] = {
     {"the git lock", "git", {"stuck_lock", NULL}, {"index.lock", "another git process", NULL}},
 };
 
+/* How resolvers say that they know no such name: glibc, musl, Go, Node.js, Java, Python, PostgreSQL. */
+static const char *const of_resolvers[] = {"name resolution",
+                                           "no such host",
+                                           "could not resolve",
+                                           "enotfound",
+                                           "eai_again",
+                                           "unknownhostexception",
+                                           "name not known",
+                                           "translate host name",
+                                           "bad address",
+                                           "unknown host",
+                                           "name does not resolve",
+                                           "host not found",
+                                           NULL};
+
 static bool is_bad(enum rb_state state)
 {
     return state == RB_STATE_FAIL || state == RB_STATE_WARN || state == RB_STATE_UNKNOWN;
 }
 
+static bool says_any(const char *line, const char *const *phrases_of_one)
+{
+    for (const char *const *phrase = phrases_of_one; *phrase; phrase++) {
+        if (rb_text_find_nocase(line, *phrase))
+            return true;
+    }
+    return false;
+}
+
 static bool says(const struct rb_record *record, const char *const *phrases_of_one)
 {
     for (size_t i = 0; i < MAX_LINES && rb_check_line(record, i); i++) {
-        for (const char *const *phrase = phrases_of_one; *phrase; phrase++) {
-            if (rb_text_find_nocase(rb_check_line(record, i), *phrase))
-                return true;
-        }
+        if (says_any(rb_check_line(record, i), phrases_of_one))
+            return true;
     }
     return false;
 }
@@ -53,7 +75,8 @@ static void claim_phrases(struct claims *claims, const struct rb_view *view, siz
     for (size_t i = 0; i < sizeof phrases / sizeof phrases[0]; i++) {
         const struct phrase *phrase = &phrases[i];
         bool told_by = rb_check_is(view, check, phrase->kind);
-        bool provides = told_by && rb_check_fails(view, check) && (!phrase->reasons[0] || rb_reason_in(record->reason, phrase->reasons));
+        bool worried = rb_check_fails(view, check) || rb_view_state(view, check) == RB_STATE_WARN;
+        bool provides = told_by && worried && (!phrase->reasons[0] || rb_reason_in(record->reason, phrase->reasons));
         if (!provides && (told_by || !says(record, phrase->said)))
             continue;
         rb_claims_add(claims, (struct claim){.resource = phrase->thing,
@@ -99,14 +122,20 @@ static void take_line(struct reader *r, const char *line)
     struct rb_arena *arena = r->known->arena;
     struct rb_tokens tokens = {.rest = line, .arena = arena};
     struct rb_token token;
+    /* Only here a bare word is an address: "db" may be anything else. */
+    bool unresolved = says_any(line, of_resolvers);
     while (r->tokens++ < MAX_TOKENS && rb_tokens_next(&tokens, &token)) {
         const char *file = token.is_path ? rb_place_of_file(arena, token.text, r->base) : NULL;
         if (file)
             take_name(r, rb_arena_printf(arena, "file %s", file));
         if (token.is_port)
             take_name(r, rb_place_of_port(arena, token.text, r->view->snapshot->host));
+        if (token.host)
+            take_name(r, rb_arena_printf(arena, "host %s", token.host));
         if (token.is_port || token.is_path)
             continue;
+        if (unresolved)
+            take_name(r, rb_arena_printf(arena, "host %s", token.text));
         take_name(r, rb_arena_printf(arena, "container %s", token.text));
         if (r->programs)
             take_name(r, rb_arena_printf(arena, "program %s", token.text));

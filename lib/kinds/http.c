@@ -3,6 +3,7 @@
  * One request, then every condition is judged, so that one run tells all that is wrong; the first of the order network, status, header, body, json
  * gives the reason. Without a wanted status 2xx is wanted. The answer is hostile: patterns run with limits, JSON is parsed with jansson's depth limit,
  * and what is quoted from it passes the redactor. Configured secrets (bearer, password, header values) never reach a message. */
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 
 #define MAX_CONDITIONS 64
 #define DAY_S          86400.0
+#define PAGE_BYTES     4096u /* of an error page */
 
 struct http_expect {
     struct rb_strings status;
@@ -147,15 +149,42 @@ static const char *join(struct rb_arena *arena, const struct rb_strings *list, c
     return text ? text : fallback;
 }
 
+/* What an error page says, on one line and without its tags: it often names what is really missing. */
+static void tell_page(const struct rb_http_response *response, struct rb_outcome *out)
+{
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, PAGE_BYTES + 1);
+    bool tag = false, gap = false;
+    for (size_t i = 0; i < response->body_len && i < PAGE_BYTES; i++) {
+        char c = response->body[i];
+        tag = c == '<' || (tag && c != '>');
+        if (tag || c == '>' || isspace((unsigned char)c)) {
+            gap = text.len > 0;
+            continue;
+        }
+        if (c == '\0')
+            return;
+        if (gap)
+            rb_buf_addc(&text, ' ');
+        rb_buf_addc(&text, c);
+        gap = false;
+    }
+    if (text.len > 0)
+        rb_outcome_evidence(out, "its page says: %s", rb_net_quote(out->arena, rb_buf_str(&text)));
+}
+
 static void judge_status(const struct http_options *o, const struct rb_http_response *response, struct rb_outcome *out)
 {
     const struct rb_strings *wanted = &o->expect.status;
     bool fits = wanted->count == 0 && response->status / 100 == 2;
     for (size_t i = 0; i < wanted->count && !fits; i++)
         fits = status_fits(wanted->items[i], response->status);
-    if (!fits)
-        rb_outcome_raise(out, RB_RESULT_FAIL, "status", "%s answers with status %ld, wanted %s", rb_net_clean(out->arena, o->url),
-                         response->status, join(out->arena, wanted, "2xx"));
+    if (fits)
+        return;
+    rb_outcome_raise(out, RB_RESULT_FAIL, "status", "%s answers with status %ld, wanted %s", rb_net_clean(out->arena, o->url),
+                     response->status, join(out->arena, wanted, "2xx"));
+    if (response->status >= 400)
+        tell_page(response, out);
 }
 
 static void judge_pattern(struct rb_outcome *out, const char *reason, const char *what, enum rb_match found, bool wanted)

@@ -13,7 +13,7 @@ static const struct rb_reason_def reasons[] = {{"refused", "."},     {"status", 
                                                {"wrong_owner", "."}, {"exited", "."},      {"broken", "."},
                                                {"wrong_value", "."}, {"not_running", "."}, {"exit", "."},
                                                {"target_down", "."}, {"disk_low", "."},    {"engine_unreachable", "."},
-                                               {"operation", "."},   {NULL, NULL}};
+                                               {"operation", "."},   {"paused", "."},      {NULL, NULL}};
 static const struct rb_value_def values[] = {{.name = "service_up", .unit = "", .help = ".", .label = "service"}, {.name = NULL}};
 KIND(port, RB_EXEC_WORKER);
 KIND(http, RB_EXEC_EXCHANGE);
@@ -31,8 +31,8 @@ struct told {
     const struct rb_kind *kind;
     enum rb_result result;
     const char *reason, *message;
-    const char *facts[9]; /* key, value, …, NULL */
-    const char *up;       /* a service that is up, or NULL */
+    const char *facts[17]; /* key, value, …, NULL */
+    const char *up;        /* a service that is up, or NULL */
 };
 
 struct world {
@@ -154,6 +154,85 @@ START_TEST(a_container_that_is_up_is_not_blamed_for_its_neighbour)
     world_open(&w, told, 2);
     ck_assert(must(&w, 0, 1).idle);
     ck_assert_uint_eq(w.diagnosis.cause_count, 2);
+    world_close(&w);
+}
+END_TEST
+
+/* The web container runs, but what it needs has ended: its probes suffer from that. */
+START_TEST(a_container_that_needs_a_dead_one_does_not_serve)
+{
+    static const struct told told[] = {
+        {&kind_http, RB_RESULT_FAIL, "status", "500", {RB_FACT_TARGET, "localhost:3000", NULL}, NULL},
+        {&kind_http, RB_RESULT_FAIL, "status", "500", {RB_FACT_TARGET, "localhost:3001", NULL}, NULL},
+        {&kind_compose,
+         RB_RESULT_FAIL,
+         "exited",
+         "db exited",
+         {RB_FACT_CONTAINER, "web", RB_FACT_SERVICE, "p/web", RB_FACT_NEEDS, "p/web db", RB_FACT_PUBLISH, "3000", RB_FACT_CONTAINER,
+          "alone", RB_FACT_SERVICE, "p/web", RB_FACT_PUBLISH, "3001", NULL},
+         "web"},
+    };
+    struct world w;
+    world_open(&w, told, 3);
+    ck_assert(!must(&w, 0, 2).idle);
+    ck_assert_str_eq(must(&w, 0, 2).reason, "asks port 3000; c2 publishes it (container web, which needs db)");
+    ck_assert(must(&w, 1, 2).idle);
+    ck_assert_uint_eq(w.diagnosis.cause_count, 1);
+    ck_assert_uint_eq(w.diagnosis.causes[0].explains_count, 1);
+    ck_assert_uint_eq(w.diagnosis.undetermined_count, 1);
+    world_close(&w);
+}
+END_TEST
+
+/* Words name a service as a host only where an address stands. */
+START_TEST(words_name_a_service_as_a_host)
+{
+    static const struct {
+        const char *message;
+        bool linked;
+    } rows[] = {{"its page says: dial tcp: lookup db on 127.0.0.11:53: no such host", true},
+                {"connect to postgres://app@db/prices failed", true},
+                {"db:5432 refused", true},
+                {"the db is slow today", false},
+                {"no table db:prices", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct told told[] = {
+            {&kind_http, RB_RESULT_FAIL, "status", rows[i].message, {RB_FACT_TARGET, "localhost:3000", NULL}, NULL},
+            {&kind_compose, RB_RESULT_FAIL, "exited", "ended", {RB_FACT_CONTAINER, "p-db-1", RB_FACT_SERVICE, "p/db", NULL}, NULL},
+        };
+        struct world w;
+        world_open(&w, told, 2);
+        ck_assert_msg((edge(&w, 0, 1) != NULL) == rows[i].linked, "row %zu", i);
+        ck_assert_uint_eq(w.diagnosis.causes[0].check, 1);
+        ck_assert_uint_eq(w.diagnosis.causes[0].explains_count, rows[i].linked);
+        world_close(&w);
+    }
+}
+END_TEST
+
+/* A warning is the cause only of what fails for want of the very thing. */
+START_TEST(a_paused_container_is_the_cause_of_what_it_does_not_answer)
+{
+    static const struct told told[] = {
+        {&kind_http, RB_RESULT_FAIL, "status", "timeout", {RB_FACT_TARGET, "localhost:3000", NULL}, NULL},
+        {&kind_http, RB_RESULT_FAIL, "refused", "refused", {RB_FACT_TARGET, "localhost:4000", NULL}, NULL},
+        {&kind_compose,
+         RB_RESULT_WARN,
+         "paused",
+         "web is paused",
+         {RB_FACT_CONTAINER, "web", RB_FACT_SERVICE, "p/web", RB_FACT_PUBLISH, "3000", NULL},
+         NULL},
+    };
+    struct world w;
+    world_open(&w, told, 3);
+    ck_assert_uint_eq(w.diagnosis.cause_count, 2);
+    ck_assert_uint_eq(w.diagnosis.causes[0].check, 2);
+    ck_assert_uint_eq(w.diagnosis.causes[0].explains_count, 1);
+    ck_assert_uint_eq(w.diagnosis.causes[0].explains[0].check, 0);
+    world_close(&w);
+    world_open(&w, told + 1, 2);
+    ck_assert_uint_eq(w.diagnosis.cause_count, 1);
+    ck_assert_uint_eq(w.diagnosis.causes[0].check, 0);
     world_close(&w);
 }
 END_TEST
@@ -343,8 +422,9 @@ START_TEST(what_a_merge_left_unmerged_breaks_who_reads_it)
 END_TEST
 
 RB_TEST_MAIN("graph", a_stopped_container_explains_port_and_probes_without_depends_on,
-             a_container_that_is_up_is_not_blamed_for_its_neighbour, a_stranger_on_the_port_keeps_the_container_out,
-             two_probes_of_one_closed_port_are_one_cause_and_other_ports_are_not,
+             a_container_that_is_up_is_not_blamed_for_its_neighbour, a_container_that_needs_a_dead_one_does_not_serve,
+             words_name_a_service_as_a_host, a_paused_container_is_the_cause_of_what_it_does_not_answer,
+             a_stranger_on_the_port_keeps_the_container_out, two_probes_of_one_closed_port_are_one_cause_and_other_ports_are_not,
              an_engine_that_is_down_is_one_cause_from_what_was_known_before,
              a_dead_prometheus_explains_targets_whose_own_page_answers_and_no_other,
              a_target_that_prometheus_calls_down_but_answers_here_is_a_riddle, words_point_at_files_and_at_the_disk,

@@ -59,15 +59,19 @@ static void set_last_words(const struct compose_unit *unit, struct rb_outcome *o
         rb_outcome_last_words(out, rb_buf_str(&text), text.len);
 }
 
-static void add_hint(const struct compose_unit *unit, struct rb_outcome *out)
+/* What brings it back; the log of the first only. */
+static void add_hints(const struct compose_unit *unit, bool first, struct rb_outcome *out)
 {
     RB_BUF_AUTO quoted;
     rb_buf_init(&quoted, 1024);
     const struct rb_docker_container *container = &unit->container;
     if (!container->name[0] || !rb_text_shell_quote(&quoted, container->name))
         return;
-    rb_outcome_hint(out, "docker logs --tail 50 %s", rb_buf_str(&quoted));
-    if (unit->finding.down || unit->finding.ended)
+    if (first)
+        rb_outcome_hint(out, "docker logs --tail 50 %s", rb_buf_str(&quoted));
+    if (container->state == RB_DOCKER_STATE_PAUSED)
+        rb_outcome_hint(out, "docker unpause %s", rb_buf_str(&quoted));
+    else if (unit->finding.down || unit->finding.ended)
         rb_outcome_hint(out, "docker start %s", rb_buf_str(&quoted));
     else if (unit->finding.result == RB_RESULT_FAIL)
         rb_outcome_hint(out, "docker restart %s", rb_buf_str(&quoted));
@@ -214,10 +218,12 @@ static void add_words(const struct compose_state *state, struct rb_outcome *out)
     if (!worst)
         return;
     set_last_words(worst, out);
-    add_hint(worst, out);
+    add_hints(worst, true, out);
     for (size_t i = 0; i < state->count; i++) {
-        if (&state->units[i] != worst && state->units[i].finding.result > RB_RESULT_OK)
-            add_last_line(&state->units[i], out);
+        if (&state->units[i] == worst || state->units[i].finding.result == RB_RESULT_OK)
+            continue;
+        add_last_line(&state->units[i], out);
+        add_hints(&state->units[i], false, out);
     }
 }
 
