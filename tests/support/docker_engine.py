@@ -22,7 +22,7 @@ import urllib.parse
 import fetch
 
 PACKAGES = ("docker.io", "containerd", "runc", "busybox-static")
-APPLETS = ("sh", "sleep", "true", "false", "test", "echo", "cat", "tail", "seq", "env")
+APPLETS = ("sh", "sleep", "true", "false", "test", "echo", "cat", "tail", "seq", "env", "wget")
 IMAGE = "test/busybox:1"
 
 
@@ -53,8 +53,8 @@ def _programs():
     return os.pathsep.join([*path, os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")]), os.path.join(folders[-1], "bin", "busybox")
 
 
-def _image_tar(busybox, extra=None):
-    """A root file system with busybox and its links; extra: text that makes another image of it."""
+def _image_tar(busybox, extra=None, files=None):
+    """A root file system with busybox and its links; extra: text that makes another image of it; files: {path in the image: file or folder here}."""
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as tar:
         for name in ("bin", "etc", "tmp"):
@@ -70,13 +70,21 @@ def _image_tar(busybox, extra=None):
             file = tarfile.TarInfo("etc/extra")
             file.size = len(extra)
             tar.addfile(file, io.BytesIO(extra.encode("ascii")))
+        for path, source in (files or {}).items():
+            tar.add(os.path.realpath(source), path.lstrip("/"), filter=_useful)
     return data.getvalue()
 
 
+def _useful(entry):
+    """Folders of a language's library hold much that no test needs."""
+    return None if os.path.basename(entry.name) in ("test", "idlelib", "ensurepip", "lib2to3", "pydoc_data", "tkinter") or "/config-3" in entry.name else entry
+
+
 class Engine:
-    def __init__(self, bridge=False):
-        """bridge: with a network that can publish ports, inside the engine's own network namespace (see inside)."""
-        self.bridge = bridge
+    def __init__(self, bridge=False, own_net=True):
+        """bridge: with a network that can publish ports, inside the engine's own network namespace (see inside). own_net=False: the caller already
+        lives in a network namespace of its own, and the engine shares it."""
+        self.bridge, self.own_net = bridge, own_net
         self.path, self.busybox = _programs()
         self.folder = tempfile.mkdtemp(prefix="rbd-", dir="/tmp")  # containerd's socket must stay below 108 bytes
         self.socket = os.path.join(self.folder, "docker.sock")
@@ -86,7 +94,7 @@ class Engine:
     # -- life
 
     def start(self):
-        arguments = ["unshare", "--net", "dockerd", "--debug", "--iptables=false", "--ip6tables=false", *([] if self.bridge else ["--bridge=none"]), "--storage-driver=overlay2",
+        arguments = [*(["unshare", "--net"] if self.own_net else []), "dockerd", "--debug", "--iptables=false", "--ip6tables=false", *([] if self.bridge else ["--bridge=none"]), "--storage-driver=overlay2",
                      "--data-root", os.path.join(self.folder, "data"), "--exec-root", os.path.join(self.folder, "exec"), "--pidfile",
                      os.path.join(self.folder, "pid"), "-H", "unix://" + self.socket]
         with open(self.log_path, "ab") as log:
@@ -170,10 +178,10 @@ class Engine:
 
     # -- images and containers
 
-    def load(self, name, extra=None):
+    def load(self, name, extra=None, files=None):
         repository, tag = name.rsplit(":", 1)
         query = urllib.parse.urlencode({"fromSrc": "-", "repo": repository, "tag": tag})
-        self.must("POST", "/images/create?" + query, _image_tar(self.busybox, extra), kind="application/x-tar")
+        self.must("POST", "/images/create?" + query, _image_tar(self.busybox, extra, files), kind="application/x-tar")
         return self.must("GET", f"/images/{urllib.parse.quote(name, safe='')}/json")["Id"]
 
     def create(self, name, argv, project=None, service=None, image=IMAGE, labels=None, health=None, restart=None, tty=False, env=(), **host):
