@@ -44,8 +44,9 @@ struct rb_cli_args {
     struct { /* incident, silence */
         const char *title, *severity, *tag, *lang, *duration;
     } incident;
-    int phase;  /* -1: any */
-    int format; /* enum rb_check_format */
+    const char *runbook; /* check: --runbook, an address */
+    int phase;           /* -1: any */
+    int format;          /* enum rb_check_format */
     const char *output;
     int64_t watch_ms;        /* 0: once */
     struct rb_strings words; /* positional arguments after the command */

@@ -5,6 +5,7 @@
 
 #include "cli.h"
 #include "runbook/base/text.h"
+#include "runbook_select.h"
 
 #define ARG(member) offsetof(struct rb_cli_args, member)
 
@@ -17,6 +18,8 @@ static const struct rb_choice formats[] = {{"text", RB_CHECK_TEXT, "for people"}
 
 static const struct rb_cli_option options[] = {
     {"phase", 'p', RB_CLI_CHOICE, ARG(phase), "PHASE", "Only checks of this phase.", rb_phase_choices},
+    {"runbook", 0, RB_CLI_TEXT, ARG(runbook), "SECTION", "Only checks that this section of the runbook names: \"[FILE#]Phase 8 > Entry\".",
+     NULL},
     {"strict", 0, RB_CLI_FLAG, ARG(strict), NULL, "A warning makes the exit code 1 too.", NULL},
     {"format", 'f', RB_CLI_CHOICE, ARG(format), "FORMAT", "How to print the result.", formats},
     {"discover", 0, RB_CLI_FLAG, ARG(app.discover), NULL, "Plan from where it stands, even when there is a configuration.", NULL},
@@ -99,17 +102,41 @@ static int report(const struct rb_cli *cli, const struct rb_app_result *result)
     return rb_cli_write(&text, exit_code(&view, result->chosen, args));
 }
 
+/* Nagios shows what it gets on standard output, and code 3 means that nothing is known. */
+static int no_result(const struct rb_cli *cli, int code)
+{
+    if (cli->args->format != RB_CHECK_NAGIOS || cli->args->json)
+        return code;
+    (void)puts("RUNBOOKD UNKNOWN - the checks could not be run; see standard error");
+    return 3;
+}
+
 static int could_not_run(const struct rb_cli *cli, int rc, struct rb_diags *diags, const struct rb_error *err)
 {
     struct rb_cli_loaded loaded = {.diags = *diags, .err = *err, .code = diags->count > 0 ? RB_EXIT_CONFIG : rb_cli_code_of(err)};
     bool wrong_name = rc == RB_ENOTFOUND && diags->count == 0 && cli->args->words.count > 0;
     int code = rb_cli_load_failed(&loaded);
-    /* Nagios shows what it gets on standard output, and code 3 means that nothing is known. */
-    if (cli->args->format == RB_CHECK_NAGIOS && !cli->args->json) {
-        (void)puts("RUNBOOKD UNKNOWN - the checks could not be run; see standard error");
-        return 3;
+    return no_result(cli, wrong_name ? RB_EXIT_USAGE : code);
+}
+
+/* The checks of the section behind those that were named. */
+static int add_section(const struct rb_cli *cli, struct rb_strings *names)
+{
+    struct rb_strings section = {0};
+    int code = rb_cli_runbook_names(cli, cli->args->runbook, cli->args->phase, &section);
+    if (code != RB_EXIT_OK)
+        return code;
+    const char **all = rb_arena_array(cli->arena, names->count + section.count + 1, sizeof *all);
+    if (!all) {
+        rb_cli_error("out of memory");
+        return RB_EXIT_CANNOT;
     }
-    return wrong_name ? RB_EXIT_USAGE : code;
+    for (size_t i = 0; i < names->count; i++)
+        all[i] = names->items[i];
+    for (size_t i = 0; i < section.count; i++)
+        all[names->count + i] = section.items[i];
+    *names = (struct rb_strings){.items = all, .count = names->count + section.count};
+    return RB_EXIT_OK;
 }
 
 static int run(const struct rb_cli *cli)
@@ -122,6 +149,11 @@ static int run(const struct rb_cli *cli)
                                    .phase = cli->args->phase,
                                    .progress = with_progress ? show_progress : NULL,
                                    .ctx = &progress};
+    if (cli->args->runbook) {
+        int code = add_section(cli, &request.names);
+        if (code != RB_EXIT_OK)
+            return no_result(cli, code);
+    }
     struct rb_diags *diags = rb_arena_alloc(cli->arena, sizeof *diags);
     if (!diags) {
         rb_cli_error("out of memory");
@@ -144,7 +176,9 @@ const struct rb_cli_command rb_cli_cmd_check = {
     .name = "check",
     .args = "[NAME…]",
     .doc = "Run the checks once and print what they say.",
-    .details = "Dependencies run first; results are raw (fail_after does not apply) and nothing is stored. Exit code 0: ok, warn or skip; "
+    .details = "With --runbook the checks that a section of the team's runbook names run (docs/runbooks.md); a section that names none is "
+               "an error. "
+               "Dependencies run first; results are raw (fail_after does not apply) and nothing is stored. Exit code 0: ok, warn or skip; "
                "1: any fail, unknown or stale "
                "(with --strict also warn); 2: could not run; 64: usage; 78: configuration. With --format nagios 0 to 3.",
     .options = options,

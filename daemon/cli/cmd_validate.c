@@ -1,8 +1,9 @@
-/* validate: is the configuration right? Every error with its place, in one run. */
+/* validate: is the configuration right? Every error with its place, in one run; and which commands of the team's runbooks no check stands for. */
 #include <string.h>
 
 #include "cli.h"
 #include "runbook/base/text.h"
+#include "runbook_report.h"
 
 static const struct rb_cli_option options[] = {{"discover", 0, RB_CLI_FLAG, offsetof(struct rb_cli_args, app.discover), NULL,
                                                 "Validate what discovery finds, even when there is a configuration.", NULL},
@@ -49,9 +50,9 @@ static int print_json(const struct rb_cli_loaded *loaded)
     json_t *report = json_pack("{s:b, s:o, s:I}", "valid", plan != NULL, "errors", errors_json(loaded), "errors_dropped",
                                (json_int_t)loaded->diags.dropped);
     if (plan) {
-        json_t *more = json_pack("{s:o, s:o, s:o, s:b, s:b, s:o}", "source", rb_cli_json_text(plan->source), "checks", checks_json(plan),
-                                 "files", strings_json(&plan->files), "trusted", plan->trusted, "discovered", plan->discovered, "warnings",
-                                 strings_json(&plan->warnings));
+        json_t *more = json_pack("{s:o, s:o, s:o, s:b, s:b, s:o, s:o}", "source", rb_cli_json_text(plan->source), "checks",
+                                 checks_json(plan), "files", strings_json(&plan->files), "trusted", plan->trusted, "discovered",
+                                 plan->discovered, "warnings", strings_json(&plan->warnings), "runbooks", rb_cli_runbooks_json(plan));
         (void)json_object_update_new(report, more);
     }
     return rb_cli_write_json(report, loaded->code);
@@ -73,6 +74,7 @@ static int print_text(const struct rb_plan *plan)
         rb_text_escapes(&text, plan->warnings.items[i]);
         rb_buf_addc(&text, '\n');
     }
+    rb_cli_runbooks_text(plan, rb_cli_style(stdout, 0).columns, &text);
     return rb_cli_write(&text, RB_EXIT_OK);
 }
 
@@ -96,7 +98,9 @@ const struct rb_cli_command rb_cli_cmd_validate = {
     .name = "validate",
     .args = "",
     .doc = "Read the configuration and tell every error with its place.",
-    .details = "Starts nothing and writes nothing. Exit code 0: valid; 78: not valid.",
+    .details = "Starts nothing and writes nothing. Where the configuration names a runbook, it also lists the commands in it that no check "
+               "covers, with "
+               "their lines (docs/runbooks.md): a report, no error. Exit code 0: valid; 78: not valid.",
     .options = options,
     .run = run,
 };

@@ -49,9 +49,4 @@ void rb_plan_warn(struct rb_plan *plan, const char *fmt, ...) RB_PRINTF(2, 3);
 /* "127.0.0.1:9112", "[::1]:9112" or "unix:/path": 0, or RB_EINVAL with what to write. */
 int rb_listen_check(const char *text, struct rb_error *err) RB_MUST_CHECK;
 
-/* A heading of a Markdown file by a path of its words ("Phase 2 > Steps"). Returns its line, 0 when there is none; `out_near` then gets the
- * nearest heading (arena) or NULL. */
-unsigned rb_heading_find(const char *markdown, size_t len, const char *heading, struct rb_arena *arena, const char **out_text,
-                         const char **out_near);
-
 #endif
