@@ -100,11 +100,30 @@ static size_t own_text(const char *pattern)
 
 static bool say(struct rb_buf *out, struct span text, unsigned depth, unsigned *budget);
 
+/* "[one|many]" at `at`: appends the form for the number `counted`, and returns the bytes taken; 0 when there is none. */
+static size_t say_plural(struct rb_buf *out, const char *at, struct span counted)
+{
+    size_t one = strcspn(at, "|]"), all = strcspn(at, "]");
+    if (*at != '[' || at[one] != '|')
+        return 0;
+    if (counted.len == 1 && counted.start[0] == '1')
+        rb_buf_add(out, at + 1, one - 1);
+    else
+        rb_buf_add(out, at + one + 1, all - one - 1);
+    return all + 1;
+}
+
 /* The German of a row with its parts filled in; true when one of the parts was known. */
 static bool fill(struct rb_buf *out, const struct row *row, const struct match *match, unsigned depth)
 {
     bool known = false;
+    struct span counted = {"", 0};
     for (const char *at = row->german; *at; at++) {
+        size_t plural = say_plural(out, at, counted);
+        if (plural > 0) {
+            at += plural - 1;
+            continue;
+        }
         size_t mark = at[0] == '%' ? mark_of(at[1]) : MARKS;
         if (mark >= MARKS) {
             rb_buf_addc(out, *at);
@@ -112,6 +131,7 @@ static bool fill(struct rb_buf *out, const struct row *row, const struct match *
         }
         at++;
         struct span part = match->marks[mark];
+        counted = mark < WORDS ? part : counted;
         if (mark < WORDS + TEXTS)
             rb_buf_add(out, part.start, part.len);
         else

@@ -15,6 +15,7 @@
 #include "runbook/base/redact.h"
 #include "runbook/base/text.h"
 #include "runbook/base/units.h"
+#include "runbook/incident/phrase.h"
 
 #define SAY_MAX      ((size_t)64 * 1024)
 #define TRIAGE_LINES 60u
@@ -63,6 +64,17 @@ static void say(struct paper *p, const char *text)
 static const char *pick(const struct paper *p, const char *english, const char *german)
 {
     return p->options->german ? german : english;
+}
+
+/* A sentence that a check or the daemon wrote, in the reader's language where it is known. */
+static void say_phrase(struct paper *p, const char *text)
+{
+    RB_BUF_AUTO german;
+    rb_buf_init(&german, SAY_MAX);
+    if (p->options->german && rb_phrase_german(&german, text) && !german.failed)
+        say(p, rb_buf_str(&german));
+    else
+        say(p, text);
 }
 
 static void line(struct paper *p, const char *english, const char *german)
@@ -117,6 +129,21 @@ static json_t **merged(const struct paper *p, size_t *out_count)
     return all;
 }
 
+/* Kinds of the journal and of an incident's own events. */
+static const char *kind_name(const struct paper *p, const char *kind)
+{
+    static const char *const german[][2] = {
+        {"state", "Zustand"}, {"head", "HEAD"},           {"reload", "Neuladen"},    {"sleep", "Ruhezustand"},
+        {"start", "Start"},   {"stop", "Stopp"},          {"note", "Notiz"},         {"clock_step", "Uhrsprung"},
+        {"drift", "Drift"},   {"container", "Container"}, {"alert", "Alert"},        {"safety", "Sicherheit"},
+        {"gap", "Lücke"},     {"opened", "eröffnet"},     {"closed", "geschlossen"}, {"reopened", "wieder offen"}};
+    for (size_t i = 0; p->options->german && i < sizeof german / sizeof german[0]; i++) {
+        if (strcmp(german[i][0], kind) == 0)
+            return german[i][1];
+    }
+    return kind;
+}
+
 static void add_event(struct paper *p, const json_t *event, int64_t before_ns)
 {
     int64_t wall_ns = number_of(event, "wall_ns"), times = number_of(event, "times");
@@ -124,7 +151,7 @@ static void add_event(struct paper *p, const json_t *event, int64_t before_ns)
     say_time(p, wall_ns);
     rb_buf_adds(p->out, before_ns - wall_ns > RB_NS_PER_S ? pick(p, " (clock stepped back)", " (Uhr zurückgestellt)") : "");
     rb_buf_adds(p->out, " | ");
-    say(p, text_of(event, "kind"));
+    say(p, kind_name(p, text_of(event, "kind")));
     rb_buf_adds(p->out, " | ");
     say(p, text_of(event, "check"));
     rb_buf_adds(p->out, " | ");
@@ -135,10 +162,13 @@ static void add_event(struct paper *p, const json_t *event, int64_t before_ns)
         say(p, to);
         rb_buf_adds(p->out, ": ");
     } else if (strcmp(to, "repeated") == 0) {
-        say(p, to);
+        say(p, pick(p, "repeated", "wiederholt"));
         rb_buf_adds(p->out, ": ");
     }
-    say(p, text_of(event, "text"));
+    if (strcmp(text_of(event, "kind"), "note") == 0) /* somebody's own words */
+        say(p, text_of(event, "text"));
+    else
+        say_phrase(p, text_of(event, "text"));
     if (times > 1)
         rb_buf_addf(p->out, " (%lld×)", (long long)times);
     if (*text_of(event, "who")) {
@@ -173,7 +203,7 @@ static void add_timeline(struct paper *p)
     if (dropped > 0)
         rb_buf_addf(p->out, "\n%lld %s\n", (long long)dropped,
                     pick(p, "entries between were left out; the journal may still have them.",
-                         "Einträge dazwischen fehlen hier; im Journal stehen sie eventuell noch."));
+                         "Einträge dazwischen sind hier weggelassen; eventuell stehen sie noch im Journal."));
 }
 
 /* ---- the parts ---- */
@@ -181,7 +211,7 @@ static void add_timeline(struct paper *p)
 static void add_title(struct paper *p)
 {
     rb_buf_addf(p->out, "%s: ", rb_incident_text(p->incident, "id"));
-    say(p, rb_incident_text(p->incident, "title"));
+    say_phrase(p, rb_incident_text(p->incident, "title"));
 }
 
 static void add_fact(struct paper *p, const char *english, const char *german, const char *value)
@@ -210,15 +240,15 @@ static void add_facts(struct paper *p)
 
 static void add_summary(struct paper *p)
 {
-    say(p, rb_incident_text(p->incident, "title"));
+    say_phrase(p, rb_incident_text(p->incident, "title"));
     rb_buf_addc(p->out, '\n');
     int64_t from = rb_incident_opened_ns(p->incident), to = rb_incident_closed_ns(p->incident);
     if (to > from) {
-        rb_buf_adds(p->out, pick(p, "\nIt was open for ", "\nEr war offen für "));
+        rb_buf_adds(p->out, pick(p, "\nIt was open for ", "\nDauer bis zum Schließen: "));
         rb_duration_print(p->out, (to - from) / RB_NS_PER_MS);
         rb_buf_adds(p->out, ".\n");
     }
-    line(p, "\nTo be filled in: what happened, in two sentences.", "\nAuszufüllen: was geschehen ist, in zwei Sätzen.");
+    line(p, "\nTo be filled in: what happened, in two sentences.", "\nAuszufüllen: was ist passiert, in zwei Sätzen.");
 }
 
 /* Every check whose state became bad while the incident was open or just before, once, in that order. */
@@ -245,10 +275,11 @@ static void add_impact(struct paper *p)
     }
     free(all);
     if (shown == 0)
-        line(p, "No check changed to fail or unknown while it was watched.", "Keine Prüfung wurde währenddessen fail oder unknown.");
+        line(p, "No check changed to fail or unknown while it was watched.",
+             "Keine Prüfung wechselte in dieser Zeit nach fail oder unknown.");
     line(p, "\nSafety:\n", "\nSicherheit:\n");
     rb_buf_adds(p->out, pick(p, "At the opening: ", "Bei der Eröffnung: "));
-    say(p, *rb_incident_text(p->incident, "safety") ? rb_incident_text(p->incident, "safety") : "unknown");
+    say_phrase(p, *rb_incident_text(p->incident, "safety") ? rb_incident_text(p->incident, "safety") : "unknown");
     rb_buf_adds(p->out, "\n\n");
     add_timeline_of(p, "safety");
 }
@@ -279,7 +310,7 @@ static void add_evidence(struct paper *p)
         rb_buf_addf(p->out, "| %s | %zu | %s |\n", file->name, file->size, missing ? "&#95;&#95;MISSING&#95;&#95;" : file->digest);
     }
     if (p->options->triage) {
-        line(p, "\nThe report at the opening:\n", "\nDer Bericht bei der Eröffnung:\n");
+        line(p, "\nThe report at the opening:\n", "\nDer Bericht bei der Eröffnung, wie er gespeichert ist:\n");
         add_triage(p);
     }
 }
@@ -302,7 +333,7 @@ static void add_status(struct paper *p)
 static void add_follow_up(struct paper *p)
 {
     line(p, "- [ ] To be filled in: what keeps this from happening again, who, until when.",
-         "- [ ] Auszufüllen: was verhindert die Wiederholung, wer, bis wann.");
+         "- [ ] Auszufüllen: was verhindert, dass das wieder passiert; wer, bis wann.");
 }
 
 static void add_id(struct paper *p)

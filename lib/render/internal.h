@@ -43,6 +43,8 @@ const char *rb_render_check_name(const struct rb_view *view, size_t index);
 size_t *rb_render_order(const struct rb_view *view, const bool *chosen, size_t *out_count);
 /* "10 min", "2 d 3 h" or a dash for NaN. */
 void rb_render_duration(struct rb_buf *out, double seconds);
+/* The same with the decimal sign of the language. */
+void rb_render_duration_in(struct rb_buf *out, enum rb_language language, double seconds);
 /* Since when, for people: time of day when within the last 20 hours, with the date otherwise; "-" for 0. */
 void rb_render_since(struct rb_buf *out, const struct rb_view *view, int64_t wall_ns);
 /* ok, warn … with counts, zero ones left out. */

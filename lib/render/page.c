@@ -59,7 +59,7 @@ static void add_row(struct rb_buf *out, const struct rb_view *view, size_t index
     rb_buf_adds(out, "</td><td>");
     rb_render_since(out, view, record->since_wall_ns);
     rb_buf_adds(out, "</td><td>");
-    rb_render_duration(out, rb_render_age_s(view, index));
+    rb_render_duration_in(out, language, rb_render_age_s(view, index));
     rb_buf_adds(out, "</td></tr>\n");
 }
 

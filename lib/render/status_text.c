@@ -116,7 +116,7 @@ static void add_row(const struct table *t, size_t index)
     pad(t->out, rb_buf_str(&text), t->name_columns);
     rb_render_since(&since, t->view, record->since_wall_ns);
     pad(t->out, rb_buf_str(&since), t->since_columns);
-    rb_render_duration(&age, rb_render_age_s(t->view, index));
+    rb_render_duration_in(&age, t->style->language, rb_render_age_s(t->view, index));
     pad(t->out, rb_buf_str(&age), AGE_COLUMNS);
     rb_buf_reset(&text);
     add_message(&text, t, index);
@@ -157,12 +157,13 @@ static void add_summary(const struct table *t)
     rb_render_summary(&counts, &summary);
     (void)snprintf(number, sizeof number, "%zu", t->view->snapshot->count);
     RB_SAY(&text, language, SUMMARY, number, rb_buf_str(&counts));
-    rb_buf_addf(&text, "; %s %s", rb_message(language, RB_MSG_SAFETY), rb_safety_name(rb_view_safety(t->view)));
+    rb_buf_addf(&text, "; %s ", rb_message(language, RB_MSG_SAFETY));
+    rb_render_phrase(&text, language, rb_safety_name(rb_view_safety(t->view)));
     clipped_line(t, rb_buf_str(&text));
     if (t->view->stuck) {
         rb_buf_reset(&counts);
         rb_buf_reset(&text);
-        rb_render_duration(&counts, t->view->age_s);
+        rb_render_duration_in(&counts, language, t->view->age_s);
         RB_SAY(&text, language, STUCK, rb_buf_str(&counts));
         clipped_line(t, rb_buf_str(&text));
     }

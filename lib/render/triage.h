@@ -29,6 +29,7 @@ const char *rb_triage_explained_name(const struct rb_triage *t, const struct rb_
 void rb_triage_change(const struct rb_triage *t, const struct rb_change *change, struct rb_buf *out);
 void rb_triage_ruled_out(const struct rb_triage *t, const struct rb_ruled_out *ruled, struct rb_buf *out);
 void rb_triage_settle(const struct rb_triage *t, const struct rb_open_question *question, struct rb_buf *out);
+/* What it is and since when. */
 void rb_triage_not_linked(const struct rb_triage *t, const struct rb_not_linked *entry, struct rb_buf *out);
 
 #endif

@@ -1,4 +1,6 @@
 /* The triage report as a page: the same sentences, without the limits of a terminal. Commands stand in <pre> as comments. */
+#include <string.h>
+
 #include "triage.h"
 
 static void heading(struct rb_buf *out, const char *text)
@@ -56,6 +58,20 @@ static void commands(struct rb_buf *out, const struct rb_triage *t, const char *
     rb_buf_adds(out, "</pre>\n");
 }
 
+/* Each line escaped for itself: the escape of a line end would join them. */
+static void html_lines(struct rb_buf *out, const char *text)
+{
+    while (*text) {
+        size_t len = strcspn(text, "\n");
+        RB_BUF_AUTO one;
+        rb_buf_init(&one, 65536);
+        rb_buf_add(&one, text, len);
+        rb_html_text(out, rb_buf_str(&one));
+        rb_buf_addc(out, '\n');
+        text += len + (text[len] == '\n');
+    }
+}
+
 static void add_changes(const struct rb_triage *t, const struct rb_cause *cause, struct rb_buf *out)
 {
     for (size_t i = 0; i < cause->changed_before_count; i++) {
@@ -71,6 +87,11 @@ static void add_changes(const struct rb_triage *t, const struct rb_cause *cause,
         rb_triage_change(t, change, &what);
         RB_SAY(&text, t->language, CHANGED_BEFORE, rb_buf_str(&lead), rb_buf_str(&when), rb_buf_str(&what));
         row(out, rb_message(t->language, RB_MSG_CHANGED), rb_buf_str(&text));
+        if (change->diff && *change->diff) {
+            rb_buf_adds(out, "<dd><pre>");
+            html_lines(out, change->diff);
+            rb_buf_adds(out, "</pre></dd>\n");
+        }
     }
 }
 
@@ -165,7 +186,7 @@ int rb_render_triage_html(const struct rb_view *view, const struct rb_diagnosis 
     rb_buf_adds(out, "</h1>\n");
     if (view->stuck) {
         rb_buf_reset(&text);
-        rb_render_duration(&text, view->age_s);
+        rb_render_duration_in(&text, language, view->age_s);
         rb_buf_adds(out, "<p class=\"card fail\" role=\"alert\">");
         RB_SAY(out, language, STUCK, rb_buf_str(&text));
         rb_buf_adds(out, "</p>\n");

@@ -17,12 +17,14 @@ void rb_triage_header(const struct rb_triage *t, struct rb_buf *out)
 {
     const struct rb_snapshot *snapshot = t->view->snapshot;
     char time[RB_TIME_TEXT];
-    rb_buf_addf(out, "runbookd triage  %s  host %s", rb_time_human(time, t->view->wall_ns), snapshot->host ? snapshot->host : "?");
+    rb_buf_addf(out, "runbookd triage  %s  %s %s", rb_time_human(time, t->view->wall_ns), rb_message(t->language, RB_MSG_HEADER_HOST),
+                snapshot->host ? snapshot->host : "?");
     if (!snapshot->repo.branch && !snapshot->repo.commit)
         return;
     const char *root = snapshot->plan->daemon.root;
     const char *slash = root ? strrchr(root, '/') : NULL;
-    rb_buf_addf(out, "  repo %s %s@%.8s, ", slash ? slash + 1 : "?", snapshot->repo.branch ? snapshot->repo.branch : "(detached)",
+    rb_buf_addf(out, "  %s %s %s@%.8s, ", rb_message(t->language, RB_MSG_HEADER_REPO), slash ? slash + 1 : "?",
+                snapshot->repo.branch ? snapshot->repo.branch : "(detached)",
                 snapshot->repo.commit && snapshot->repo.commit[0] ? snapshot->repo.commit : "?");
     rb_render_phrase(out, t->language, snapshot->repo.worktree ? snapshot->repo.worktree : rb_message(t->language, RB_MSG_FILES_UNKNOWN));
 }
@@ -105,7 +107,7 @@ void rb_triage_safety(const struct rb_triage *t, struct rb_buf *out)
     if (isfinite(age_s)) {
         RB_BUF_AUTO age;
         rb_buf_init(&age, 64);
-        rb_render_duration(&age, age_s);
+        rb_render_duration_in(&age, t->language, age_s);
         rb_buf_adds(out, "; ");
         RB_SAY(out, t->language, AGO, rb_buf_str(&age));
     }
@@ -121,7 +123,7 @@ static void add_held(const struct rb_triage *t, struct rb_buf *out)
     for (size_t i = 0; i < diagnosis->held_count && i < HELD_SHOWN; i++) {
         rb_buf_addf(&list, "%s%s, ", i ? "; " : "", rb_render_check_name(t->view, diagnosis->held[i].check));
         rb_buf_reset(&age);
-        rb_render_duration(&age, diagnosis->held[i].age_s);
+        rb_render_duration_in(&age, t->language, diagnosis->held[i].age_s);
         if (isfinite(diagnosis->held[i].age_s))
             RB_SAY(&list, t->language, OLD, rb_buf_str(&age));
         else
@@ -180,7 +182,7 @@ void rb_triage_cause_title(const struct rb_triage *t, size_t rank, struct rb_buf
     rb_buf_init(&since, 128);
     rb_render_since(&since, t->view, cause->since_wall_ns);
     rb_buf_adds(&since, " (");
-    rb_render_duration(&since, (double)(t->view->wall_ns - cause->since_wall_ns) / 1e9);
+    rb_render_duration_in(&since, t->language, (double)(t->view->wall_ns - cause->since_wall_ns) / 1e9);
     rb_buf_addc(&since, ')');
     rb_buf_adds(out, "; ");
     RB_SAY(out, t->language, SINCE, rb_buf_str(&since));
@@ -318,8 +320,17 @@ void rb_triage_settle(const struct rb_triage *t, const struct rb_open_question *
 
 void rb_triage_not_linked(const struct rb_triage *t, const struct rb_not_linked *entry, struct rb_buf *out)
 {
-    if (entry->item)
+    RB_BUF_AUTO since;
+    rb_buf_init(&since, 64);
+    rb_render_since(&since, t->view, entry->since_wall_ns);
+    if (entry->item && entry->since_wall_ns)
+        RB_SAY(out, t->language, DRIFT_UNLINKED_SINCE, entry->item->key, rb_buf_str(&since));
+    else if (entry->item)
         RB_SAY(out, t->language, DRIFT_UNLINKED, entry->item->key);
     else
         rb_render_phrase(out, t->language, short_title(t, entry));
+    if (entry->item || !entry->since_wall_ns)
+        return;
+    rb_buf_addc(out, ' ');
+    RB_SAY(out, t->language, SINCE, rb_buf_str(&since));
 }

@@ -87,10 +87,22 @@ static void section(struct paper *p, enum rb_message label, const char *text)
     section_lines(p, label, text, 1);
 }
 
-/* "   label       text", continued in further lines; an empty label continues the one above. */
-static void item_lines(struct paper *p, const char *label, const char *text, unsigned max_lines)
+/* Of `len` bytes those before the blanks at their end. */
+static size_t printed(const char *text, size_t len)
 {
-    size_t column = p->t->language == RB_LANGUAGE_DE ? 16 : 12;
+    while (len > 0 && text[len - 1] == ' ')
+        len--;
+    return len;
+}
+
+static size_t item_column(const struct paper *p)
+{
+    return p->t->language == RB_LANGUAGE_DE ? 16 : 12;
+}
+
+/* "   label       text", continued in further lines from `column` on; an empty label continues the one above. */
+static void item_at(struct paper *p, const char *label, size_t column, const char *text, unsigned max_lines)
+{
     RB_BUF_AUTO safe, whole;
     rb_buf_init(&safe, SCRATCH);
     rb_buf_init(&whole, SCRATCH);
@@ -101,12 +113,17 @@ static void item_lines(struct paper *p, const char *label, const char *text, uns
         rb_buf_reset(&whole);
         rb_buf_adds(&whole, "   ");
         pad_to(&whole, label, column);
-        rb_buf_add(&whole, rest, len);
+        rb_buf_add(&whole, rest, printed(rest, len));
         line(p, rb_buf_str(&whole));
         rest += len;
         rest += strspn(rest, " ");
         label = "";
     } while (*rest != '\0' && max_lines > 0);
+}
+
+static void item_lines(struct paper *p, const char *label, const char *text, unsigned max_lines)
+{
+    item_at(p, label, item_column(p), text, max_lines);
 }
 
 static void item(struct paper *p, const char *label, const char *text)
@@ -209,18 +226,22 @@ static void add_explains(struct paper *p, const struct rb_cause *cause)
         size_t len = rb_text_columns(name, strlen(name));
         width = len > width ? len : width;
     }
+    size_t column = item_column(p) + width + 2;
+    unsigned lines = column < p->columns / 2 ? 2 : 1; /* below a very long name there is no room to go on */
     for (size_t i = 0; i < cause->explains_count && i < LIST_SHOWN; i++) {
-        RB_BUF_AUTO text, since;
+        RB_BUF_AUTO label, text, since;
+        rb_buf_init(&label, SCRATCH);
         rb_buf_init(&text, SCRATCH);
         rb_buf_init(&since, 64);
-        pad_to(&text, rb_triage_explained_name(p->t, &cause->explains[i]), width + 2);
+        pad_to(&label, i ? "" : rb_message(p->t->language, RB_MSG_EXPLAINS), item_column(p));
+        rb_buf_adds(&label, rb_triage_explained_name(p->t, &cause->explains[i]));
         rb_triage_how(p->t, &cause->explains[i], &text);
         if (cause->explains[i].since_wall_ns) {
             rb_render_since(&since, p->t->view, cause->explains[i].since_wall_ns);
             rb_buf_adds(&text, "  ");
             RB_SAY(&text, p->t->language, SINCE, rb_buf_str(&since));
         }
-        item(p, i ? "" : rb_message(p->t->language, RB_MSG_EXPLAINS), rb_buf_str(&text));
+        item_at(p, rb_buf_str(&label), column, rb_buf_str(&text), lines);
     }
     more(p, cause->explains_count > LIST_SHOWN ? cause->explains_count - LIST_SHOWN : 0, true);
 }
@@ -334,20 +355,21 @@ static void add_not_linked(struct paper *p)
         return;
     blank(p);
     line(p, rb_message(p->t->language, RB_MSG_NOT_LINKED));
+    size_t width = 0;
+    for (size_t i = 0; i < d->not_linked_count && i < LIST_SHOWN; i++) {
+        const char *name = rb_render_check_name(p->t->view, d->not_linked[i].check);
+        size_t columns = rb_text_columns(name, strlen(name));
+        width = columns > width ? columns : width;
+    }
     for (size_t i = 0; i < d->not_linked_count && i < LIST_SHOWN; i++) {
         const struct rb_not_linked *entry = &d->not_linked[i];
-        RB_BUF_AUTO text, since;
+        RB_BUF_AUTO text;
         rb_buf_init(&text, SCRATCH);
-        rb_buf_init(&since, 64);
-        rb_render_since(&since, p->t->view, entry->since_wall_ns);
-        rb_buf_addf(&text, "   %s   %s   ",
-                    entry->check < p->t->view->snapshot->count ? rb_state_name(rb_view_state(p->t->view, entry->check)) : "?",
-                    rb_render_check_name(p->t->view, entry->check));
+        rb_buf_addf(&text, "   %-7s  ",
+                    entry->check < p->t->view->snapshot->count ? rb_state_name(rb_view_state(p->t->view, entry->check)) : "?");
+        pad_to(&text, rb_render_check_name(p->t->view, entry->check), width + 2);
         rb_triage_not_linked(p->t, entry, &text);
-        rb_buf_addc(&text, ' ');
-        if (entry->since_wall_ns)
-            RB_SAY(&text, p->t->language, SINCE, rb_buf_str(&since));
-        line(p, rb_buf_str(&text));
+        hanging(p, rb_buf_str(&text), width < p->columns / 3 ? width + 14 : 14, 2);
     }
     more(p, d->not_linked_count > LIST_SHOWN ? d->not_linked_count - LIST_SHOWN : 0, true);
 }
@@ -504,7 +526,7 @@ static void add_start(struct paper *p)
     if (p->t->view->stuck) {
         RB_BUF_AUTO age;
         rb_buf_init(&age, 64);
-        rb_render_duration(&age, p->t->view->age_s);
+        rb_render_duration_in(&age, p->t->language, p->t->view->age_s);
         rb_buf_reset(&text);
         RB_SAY(&text, p->t->language, STUCK, rb_buf_str(&age));
         line(p, rb_buf_str(&text));

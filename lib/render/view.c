@@ -85,6 +85,15 @@ void rb_render_duration(struct rb_buf *out, double seconds)
         rb_duration_print(out, (int64_t)(seconds * 1e3));
 }
 
+void rb_render_duration_in(struct rb_buf *out, enum rb_language language, double seconds)
+{
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, 64);
+    rb_render_duration(&text, seconds);
+    for (const char *c = rb_buf_str(&text); *c; c++)
+        rb_buf_addc(out, *c == '.' && language == RB_LANGUAGE_DE ? ',' : *c);
+}
+
 void rb_render_since(struct rb_buf *out, const struct rb_view *view, int64_t wall_ns)
 {
     char text[RB_TIME_TEXT];

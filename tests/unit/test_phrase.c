@@ -36,7 +36,13 @@ static unsigned marks_of(const char *form)
 static void fill(struct rb_buf *out, const char *form)
 {
     for (; *form; form++) {
-        if (mark_at(form) >= 0)
+        size_t one = strcspn(form, "|]");
+        bool plural = *form == '[' && form[one] == '|';
+        if (plural)
+            form += one; /* no filled number is 1 */
+        else if (*form == ']' && mark_at(form - 2) < 0)
+            continue;
+        else if (mark_at(form) >= 0)
             rb_buf_addf(out, "q%cz", *++form);
         else
             rb_buf_addc(out, *form);
@@ -80,7 +86,7 @@ START_TEST(test_sentences)
 {
     expect("prometheus-local exited with code 2", "prometheus-local mit Exit-Code 2 beendet");
     expect("prometheus-local exited with code 2 at 2026-08-22 03:02:08Z",
-           "prometheus-local mit Exit-Code 2 beendet um 2026-08-22 03:02:08Z");
+           "prometheus-local mit Exit-Code 2 beendet (2026-08-22 03:02:08Z)");
     expect("obs: prometheus-local exited with code 2", "obs: prometheus-local mit Exit-Code 2 beendet");
     expect("nobody listens on port 9110", "auf Port 9110 lauscht niemand");
     expect("nobody listens on 127.0.0.1:9090", "auf 127.0.0.1:9090 lauscht niemand");
@@ -88,6 +94,9 @@ START_TEST(test_sentences)
     expect("port 80 is held by nginx (pid 7) on 0.0.0.0:80, expected python",
            "Port 80 ist belegt von nginx (PID 7) auf 0.0.0.0:80, erwartet python");
     expect("2 changed, 1 removed since 2026-08-19", "2 geändert, 1 gelöscht seit 2026-08-19");
+    expect("1 keys in 1 files", "1 Schlüssel in 1 Datei");
+    expect("57 keys in 12 files", "57 Schlüssel in 12 Dateien");
+    expect("p: 1 of 1 containers run", "p: 1 von 1 Container läuft");
     expect("/ is 91 % full (42 GiB free); up 3 min", "/ ist zu 91 % voll (42 GiB frei); Uptime 3 min");
 }
 END_TEST
