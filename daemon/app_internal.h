@@ -114,11 +114,19 @@ struct rb_app {
         int64_t status_read_ns;
     } repo;
 
+    struct { /* runbook_watch.c */
+        struct rb_runbook_texts *texts; /* of `plan` or the one before; NULL: not known */
+        bool busy, again;               /* a read is on its way; another one is due behind it */
+        ev_timer timer, wait;
+    } runbooks;
+
     struct { /* serve.c */
         ev_signal term, interrupt, hangup, hold;
         ev_timer banner;
         bool banner_done;
     } serve;
+
+    struct rb_file_watch *file_watch; /* file_watch.c; NULL: events are not used */
 
     struct rb_notify notify;
 };
@@ -140,6 +148,7 @@ void rb_app_round(struct rb_app *app, struct rb_command *command);
 void rb_app_run_one(struct rb_app *app, struct rb_command *command);
 void rb_app_rounds_completed(struct rb_app *app, size_t index);
 void rb_app_rounds_plan_changed(struct rb_app *app);
+void rb_app_rounds_runbooks_read(struct rb_app *app);
 void rb_app_rounds_stop(struct rb_app *app);
 void rb_app_finish_command(struct rb_app *app, struct rb_command *command, int status, const char *problem, const char *detail);
 /* persist.c */
@@ -151,6 +160,13 @@ void rb_app_persist_load(struct rb_app *app);
 void rb_app_repo_start(struct rb_app *app);
 void rb_app_repo_stop(struct rb_app *app);
 void rb_app_repo_look(struct rb_app *app); /* once, here and now: blocks */
+/* runbook_watch.c */
+void rb_app_runbooks_start(struct rb_app *app);
+void rb_app_runbooks_stop(struct rb_app *app);
+void rb_app_runbooks_free(struct rb_app *app);
+void rb_app_runbooks_look(struct rb_app *app); /* once, here and now: blocks */
+void rb_app_runbooks_read(struct rb_app *app); /* off the loop */
+bool rb_app_runbooks_wait(struct rb_app *app); /* true: a read is on its way, and the round is told when it ended or took too long */
 /* banner.c */
 void rb_app_banner_start(const struct rb_app *app);
 void rb_app_banner_results(const struct rb_app *app);

@@ -4,6 +4,7 @@
 
 #include "app_internal.h"
 #include "drift.h"
+#include "file_watch.h"
 #include "incidents.h"
 #include "runbook/base/log.h"
 
@@ -50,6 +51,7 @@ static int swap_plan(struct rb_app *app, struct rb_plan *plan, struct rb_error *
     rb_plan_unref(app->plan);
     app->plan = rb_plan_ref(plan);
     rb_app_rounds_plan_changed(app);
+    rb_app_file_watch_plan_changed(app);
     return 0;
 }
 

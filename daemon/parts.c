@@ -3,6 +3,7 @@
 
 #include "app_internal.h"
 #include "drift.h"
+#include "file_watch.h"
 #include "incidents.h"
 #include "runbook/base/digest.h"
 #include "runbook/base/log.h"
@@ -123,6 +124,8 @@ void rb_app_parts_free(struct rb_app *app)
     rb_app_drift_stop(app);
     rb_app_publish_stop(app);
     rb_runner_free(app->runner);
+    rb_app_file_watch_free(app);
+    rb_app_runbooks_free(app);
     rb_app_incidents_free(app);
     rb_store_free(app->store);
     rb_journal_free(app->journal);

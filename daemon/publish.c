@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "app_internal.h"
+#include "file_watch.h"
 #include "incidents.h"
 #include "runbook/base/log.h"
 #include "runbook/base/units.h"
@@ -57,6 +58,12 @@ static struct rb_self_stats self_stats(const struct rb_app *app)
         .triage_duration_s = app->rounds.last_duration_s,
         .process = app->publish.process,
     };
+    const struct rb_file_watch_stats events = rb_app_file_watch_stats(app);
+    self.file_events = events.events;
+    memcpy(self.file_events_lost, events.lost, sizeof self.file_events_lost);
+    self.file_event_runs = events.runs;
+    self.file_events_watched = events.watched;
+    self.file_events_unwatched = events.unwatched;
     memcpy(self.duration_bucket, app->publish.duration_bucket, sizeof self.duration_bucket);
     return self;
 }
@@ -90,6 +97,7 @@ struct rb_snapshot *rb_app_publish_now(struct rb_app *app)
                  .commit = app->repo.known ? app->repo.commit : NULL,
                  .subject = app->repo.known ? app->repo.subject : NULL,
                  .worktree = app->repo.worktree[0] != '\0' ? app->repo.worktree : NULL},
+        .runbooks = app->runbooks.texts,
         .config = app->reload.status,
         .self = self_stats(app),
     };

@@ -371,6 +371,14 @@ void rb_runner_bring_forward(struct rb_runner *runner, size_t index)
         arm(runner);
 }
 
+bool rb_runner_insert(struct rb_runner *runner, size_t index)
+{
+    bool inserted = rb_sched_insert(runner->sched, index, rb_elapsed_ns(runner->clock));
+    if (inserted)
+        arm(runner);
+    return inserted;
+}
+
 void rb_runner_wake(struct rb_runner *runner)
 {
     arm(runner);

@@ -37,6 +37,8 @@ void rb_runner_set_state_dir(struct rb_runner *runner, const char *dir);
 int rb_runner_set_plan(struct rb_runner *runner, struct rb_plan *plan, bool automatic, struct rb_error *err) RB_MUST_CHECK;
 /* Runs a check now unless it is running already: then that run counts. */
 void rb_runner_bring_forward(struct rb_runner *runner, size_t index);
+/* Runs a check once more between two of its regular runs, soon and without haste; false when it is running already. */
+bool rb_runner_insert(struct rb_runner *runner, size_t index);
 /* The clock jumped (the host slept): looks again at what is due. */
 void rb_runner_wake(struct rb_runner *runner);
 bool rb_runner_is_running(const struct rb_runner *runner, size_t index);

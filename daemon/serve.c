@@ -12,6 +12,7 @@
 
 #include "app_internal.h"
 #include "daemon_file.h"
+#include "file_watch.h"
 #include "incidents.h"
 #include "runbook/base/log.h"
 
@@ -136,6 +137,8 @@ static int start_all(struct rb_app *app, struct rb_error *err)
     rb_app_publish_now(app);
     rb_app_persist_start(app);
     rb_app_repo_start(app);
+    rb_app_runbooks_start(app);
+    rb_app_file_watch_start(app);
     start_signals(app);
     announce(app);
     return 0;
@@ -152,6 +155,8 @@ static void stop_all(struct rb_app *app)
     app->server = NULL;
     rb_command_queue_free(app->queue);
     if (app->persist.timer.data != NULL) {
+        rb_app_file_watch_stop(app);
+        rb_app_runbooks_stop(app);
         rb_app_repo_stop(app);
         rb_journal_append(app->journal, &(struct rb_journal_event){.kind = RB_EVENT_KIND_STOP, .text = "runbookd stopped"});
         rb_app_incidents_stop(app);

@@ -30,6 +30,7 @@ struct entry {
     int64_t phase_ns;
     int64_t due_ns;
     int64_t start_ns; /* of the last run */
+    int64_t beat_ns;  /* due time that an inserted run must not take away; 0: none */
     size_t heap_pos;
     unsigned class_id;
     enum entry_state state;
@@ -314,8 +315,24 @@ void rb_sched_done(struct rb_sched *sched, size_t id, int64_t now_ns)
         entry->state = ENTRY_PARKED;
         return;
     }
-    entry->due_ns = next_beat(entry, now_ns);
+    entry->due_ns = entry->beat_ns > now_ns ? entry->beat_ns : next_beat(entry, now_ns);
+    entry->beat_ns = 0;
     heap_insert(sched, id);
+}
+
+bool rb_sched_insert(struct rb_sched *sched, size_t id, int64_t now_ns)
+{
+    assert(id < sched->count);
+    struct entry *entry = &sched->entries[id];
+    if (entry->state == ENTRY_RUNNING)
+        return false;
+    if (entry->state == ENTRY_PARKED || entry->due_ns <= now_ns)
+        return true;
+    heap_remove(sched, id);
+    entry->beat_ns = entry->due_ns;
+    entry->due_ns = now_ns;
+    heap_insert(sched, id);
+    return true;
 }
 
 bool rb_sched_bring_forward(struct rb_sched *sched, size_t id, int64_t now_ns)
@@ -343,6 +360,7 @@ void rb_sched_resume(struct rb_sched *sched, size_t id, int64_t last_start_ns, i
         return;
     heap_remove(sched, id);
     entry->start_ns = last_start_ns;
+    entry->beat_ns = 0;
     entry->phase_ns = entry->due_ns = due_ns;
     heap_insert(sched, id);
 }

@@ -205,6 +205,11 @@ static const struct rb_option daemon_options[] = {
      .choices = log_level_choices,
      .fallback = "info",
      .doc = "Least important messages that are logged."},
+    {.name = "file_events",
+     .type = RB_OPT_BOOL,
+     .offset = DAEMON(file_events),
+     .fallback = "true",
+     .doc = "Whether the system's word that a file changed brings the next run of the checks concerned forward; their interval stays as it is."},
     {.name = NULL}};
 
 static int check_port(const char *text, struct rb_error *err)

@@ -7,6 +7,7 @@
 
 #include "files.h"
 #include "runbook/check/facts.h"
+#include "runbook/check/watch.h"
 
 #define FULL_EVERY_NS (INT64_C(24) * 3600 * RB_NS_PER_S)
 
@@ -219,5 +220,12 @@ static void explain(const struct rb_drift_collect *collect, struct rb_drift_item
     close_tree(run);
 }
 
+/* A commit changes no file and yet the class of what differs: HEAD counts too. */
+static void watches(const void *options, const struct rb_drift_options *all, struct rb_watch_sink *sink)
+{
+    rb_watch_globs(sink, *(const struct rb_strings *)options, all->exclude, all->ignored);
+    rb_watch_git(sink);
+}
+
 const struct rb_drift_source rb_drift_source_files = {
-    .name = "files", .state_size = sizeof(struct files_run), .collect = collect, .explain = explain};
+    .name = "files", .state_size = sizeof(struct files_run), .collect = collect, .explain = explain, .watches = watches};

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runbook/base/redact.h"
+#include "runbook/check/watch.h"
 #include "runbook/config/diag.h"
 #include "runbook/drift/source.h"
 #include "runbook/source/git.h"
@@ -131,4 +132,11 @@ static enum rb_drift_collected collect(const struct rb_drift_collect *collect)
     return RB_DRIFT_COLLECTED;
 }
 
-const struct rb_drift_source rb_drift_source_git = {.name = "git", .validate = validate, .collect = collect};
+static void watches(const void *options, const struct rb_drift_options *all, struct rb_watch_sink *sink)
+{
+    (void)options;
+    (void)all;
+    rb_watch_git(sink);
+}
+
+const struct rb_drift_source rb_drift_source_git = {.name = "git", .validate = validate, .collect = collect, .watches = watches};

@@ -8,6 +8,7 @@
 #include "runbook/base/glob.h"
 #include "runbook/base/redact.h"
 #include "runbook/check/facts.h"
+#include "runbook/check/watch.h"
 #include "runbook/config/diag.h"
 #include "runbook/drift/source.h"
 #include "runbook/source/packages.h"
@@ -132,4 +133,14 @@ static void explain(const struct rb_drift_collect *collect, struct rb_drift_item
     }
 }
 
-const struct rb_drift_source rb_drift_source_packages = {.name = "packages", .validate = validate, .collect = collect, .explain = explain};
+/* Lock files, and the folders that installers write into; of a virtual environment only that it came or went: what is in it lies too deep to name. */
+static void watches(const void *options, const struct rb_drift_options *all, struct rb_watch_sink *sink)
+{
+    const struct rb_strings *places = options;
+    (void)all;
+    for (size_t i = 0; i < places->count; i++)
+        rb_watch_path(sink, places->items[i]);
+}
+
+const struct rb_drift_source rb_drift_source_packages = {
+    .name = "packages", .validate = validate, .collect = collect, .explain = explain, .watches = watches};

@@ -7,6 +7,7 @@
 #include "runbook/base/glob.h"
 #include "runbook/base/units.h"
 #include "runbook/check/kind.h"
+#include "runbook/check/watch.h"
 #include "runbook/config/diag.h"
 #include "runbook/drift/options.h"
 #include "runbook/drift/tables.h"
@@ -381,6 +382,14 @@ static void step(const struct rb_check_ctx *ctx, void *unused, const struct rb_e
     finish(state, ctx, collected, out);
 }
 
+static void watches(const void *opts, struct rb_watch_sink *sink)
+{
+    const struct rb_drift_options *parsed = opts;
+    const struct rb_drift_source *source = rb_drift_source_of((enum rb_drift_source_id)parsed->source);
+    if (source->watches)
+        source->watches(parsed->sources[parsed->source].bytes, parsed, sink);
+}
+
 static const char *const program_options[] = {"command", "tools", NULL};
 
 const struct rb_kind rb_kind_drift = {
@@ -401,4 +410,5 @@ const struct rb_kind rb_kind_drift = {
     .memory_size = sizeof(struct drift_memory),
     .run = run,
     .exchange = &(const struct rb_exchange_ops){.step = step},
+    .watches = watches,
 };

@@ -11,6 +11,7 @@
 #include "runbook/base/units.h"
 #include "runbook/check/facts.h"
 #include "runbook/check/kind.h"
+#include "runbook/check/watch.h"
 #include "runbook/source/git.h"
 
 struct git_options {
@@ -385,6 +386,12 @@ static void run_check(const struct rb_check_ctx *ctx, struct rb_outcome *out)
     rb_git_close(run.git);
 }
 
+static void watches(const void *opts, struct rb_watch_sink *sink)
+{
+    (void)opts;
+    rb_watch_git(sink);
+}
+
 const struct rb_kind rb_kind_git = {
     .schema = {.schema = {.name = "git",
                           .doc = "State of a git repository: clean, branch, distance to upstream, locks, operations in progress.",
@@ -398,4 +405,5 @@ const struct rb_kind rb_kind_git = {
     .reasons = reasons,
     .exec = RB_EXEC_WORKER,
     .run = run_check,
+    .watches = watches,
 };

@@ -21,6 +21,7 @@
 #include "runbook/check/facts.h"
 #include "runbook/check/kind.h"
 #include "runbook/check/match.h"
+#include "runbook/check/watch.h"
 #include "runbook/source/document.h"
 #include "runbook/source/files.h"
 #include "runbook/source/keypath.h"
@@ -556,6 +557,18 @@ static void validate(void *opts, const struct rb_node *node, struct rb_diags *di
     }
 }
 
+static void watches(const void *opts, struct rb_watch_sink *sink)
+{
+    const struct keys_options *o = opts;
+    const struct key_rule *rules = o->rules.items;
+    for (size_t i = 0; i < o->rules.count; i++) {
+        if (rules[i].file)
+            rb_watch_path(sink, rules[i].file);
+        if (rules[i].files.count > 0)
+            rb_watch_globs(sink, rules[i].files, (struct rb_strings){0}, true);
+    }
+}
+
 extern const struct rb_kind rb_kind_keys;
 const struct rb_kind rb_kind_keys = {
     .schema =
@@ -573,4 +586,5 @@ const struct rb_kind rb_kind_keys = {
     .reasons = reasons,
     .exec = RB_EXEC_WORKER,
     .run = run_check,
+    .watches = watches,
 };

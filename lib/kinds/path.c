@@ -15,6 +15,7 @@
 #include "runbook/base/units.h"
 #include "runbook/check/facts.h"
 #include "runbook/check/kind.h"
+#include "runbook/check/watch.h"
 #include "runbook/source/files.h"
 
 enum { MAX_MATCHES = 20000, AGE_EACH = 0, AGE_NEWEST, AGE_OLDEST };
@@ -387,6 +388,22 @@ static void validate(void *opts, const struct rb_node *node, struct rb_diags *di
         (void)rb_diag_add(diags, mark_of(node, "count"), "count: min is greater than max");
 }
 
+/* A pattern may be absolute or from ~: what is not below the root is left to the interval. */
+static void watches(const void *opts, struct rb_watch_sink *sink)
+{
+    const struct path_options *o = opts;
+    const struct rb_strings *const lists[] = {&o->exist, &o->absent, &o->executable};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        for (size_t k = 0; k < lists[i]->count; k++) {
+            const char *const *pattern = &lists[i]->items[k];
+            if (rb_glob_is_literal(*pattern))
+                rb_watch_path(sink, *pattern);
+            else if (rb_glob_check(*pattern, NULL) == 0)
+                rb_watch_globs(sink, (struct rb_strings){pattern, 1}, (struct rb_strings){0}, true);
+        }
+    }
+}
+
 const struct rb_kind rb_kind_path = {
     .schema = {.schema = {.name = "path",
                           .doc = "Files that must or must not exist, with owner, mode, age, size and number.",
@@ -400,4 +417,5 @@ const struct rb_kind rb_kind_path = {
     .reasons = reasons,
     .exec = RB_EXEC_WORKER,
     .run = run_check,
+    .watches = watches,
 };

@@ -10,6 +10,7 @@
 #include "runbook/base/text.h"
 #include "runbook/check/facts.h"
 #include "runbook/check/kind.h"
+#include "runbook/check/watch.h"
 #include "runbook/source/document.h"
 
 enum json_mode { JSON_AUTO, JSON_STRICT, JSON_LENIENT };
@@ -73,15 +74,24 @@ struct syntax_state {
     const char *first_unchecked; /* "path: why" */
 };
 
-static void begin(const struct rb_check_ctx *ctx, void *state, struct rb_scan_request *out)
+static struct rb_strings files_of(const struct syntax_options *o)
 {
     static const char *const all[] = {"**/*.toml", "**/*.yml", "**/*.yaml", "**/*.json", "**/*.jsonc", NULL};
+    return o->files.count > 0 ? o->files : (struct rb_strings){all, sizeof(all) / sizeof(all[0]) - 1};
+}
+
+static void begin(const struct rb_check_ctx *ctx, void *state, struct rb_scan_request *out)
+{
     const struct syntax_options *o = ctx->options;
     (void)state;
     *out = (struct rb_scan_request){
-        .include = o->files, .exclude = o->exclude, .tracked = true, .untracked = o->untracked, .max_file_bytes = MAX_FILE};
-    if (o->files.count == 0)
-        out->include = (struct rb_strings){all, sizeof(all) / sizeof(all[0]) - 1};
+        .include = files_of(o), .exclude = o->exclude, .tracked = true, .untracked = o->untracked, .max_file_bytes = MAX_FILE};
+}
+
+static void watches(const void *opts, struct rb_watch_sink *sink)
+{
+    const struct syntax_options *o = opts;
+    rb_watch_globs(sink, files_of(o), o->exclude, false);
 }
 
 /* Whether tools that own files of this name read comments in them. */
@@ -236,4 +246,5 @@ const struct rb_kind rb_kind_syntax = {
     .reasons = reasons,
     .exec = RB_EXEC_SCAN,
     .scan = &(const struct rb_scan_ops){.state_size = sizeof(struct syntax_state), .begin = begin, .visit = visit, .finish = finish},
+    .watches = watches,
 };

@@ -290,6 +290,7 @@ const struct rb_platform *rb_platform_host(void)
         .return_memory = return_memory,
         .is_dialog_shim = is_dialog_shim,
         .self_path = self_path,
+        .file_events = rb_linux_file_events,
     };
     return &host;
 }

@@ -30,6 +30,7 @@ int rb_linux_process_environ(struct rb_arena *arena, pid_t pid, const char *cons
 int rb_linux_remote_mounts(struct rb_arena *arena, const char *const **out, struct rb_error *err);
 int rb_linux_disk_info(struct rb_arena *arena, const char *path, struct rb_disk_info *out, struct rb_error *err);
 int rb_linux_self_info(struct rb_self_info *out, struct rb_error *err);
+int rb_linux_file_events(struct rb_file_events **out, struct rb_error *err);
 
 /* Calls `visit` for each process folder of /proc in ascending order of pid until it returns false. `proc_fd` is open on /proc. */
 typedef bool (*rb_linux_visit)(void *ctx, int proc_fd, pid_t pid);

@@ -122,6 +122,11 @@ static int self_path(char *out, size_t out_size, struct rb_error *err)
     return RB_OK;
 }
 
+static int file_events(struct rb_file_events **out RB_UNUSED, struct rb_error *err)
+{
+    return rb_error_set(err, RB_EUNSUPPORTED, "there are no file events here");
+}
+
 void rb_platform_null(struct rb_platform *out, const struct rb_clock *clock)
 {
     *out = (struct rb_platform){
@@ -143,5 +148,6 @@ void rb_platform_null(struct rb_platform *out, const struct rb_clock *clock)
         .return_memory = return_memory,
         .is_dialog_shim = is_dialog_shim,
         .self_path = self_path,
+        .file_events = file_events,
     };
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "runbook/platform/file_events.h"
 
 #define OPEN_FLAGS      (O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
 #define BELOW_MAX_DEPTH 64
@@ -297,4 +298,13 @@ bool rb_platform_fs_is_remote(const char *fs_type)
             return true;
     }
     return false;
+}
+
+const char *rb_file_loss_name(enum rb_file_loss loss)
+{
+    static const char *const names[RB_FILE_LOSS_COUNT] = {[RB_FILE_LOSS_OVERFLOW] = "overflow",
+                                                          [RB_FILE_LOSS_FOLDER] = "folder_gone",
+                                                          [RB_FILE_LOSS_LIMIT] = "limit",
+                                                          [RB_FILE_LOSS_ERROR] = "error"};
+    return names[loss];
 }

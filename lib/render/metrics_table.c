@@ -166,6 +166,17 @@ static void request_samples(const struct rb_metrics *m, const struct rb_family *
         rb_metrics_sample(m, family, NO_LABELS, classes[i], (double)m->server->requests_by_class[i]);
 }
 
+static void lost_event_samples(const struct rb_metrics *m, const struct rb_family *family)
+{
+    RB_BUF_AUTO label;
+    rb_buf_init(&label, 128);
+    for (int loss = 0; loss < RB_FILE_LOSS_COUNT; loss++) {
+        rb_buf_reset(&label);
+        rb_metrics_label(&label, "reason", rb_file_loss_name((enum rb_file_loss)loss));
+        rb_metrics_sample(m, family, NO_LABELS, rb_buf_str(&label), (double)m->snapshot->self.file_events_lost[loss]);
+    }
+}
+
 static void duration_samples(const struct rb_metrics *m, const struct rb_family *family)
 {
     const struct rb_self_stats *self = &m->snapshot->self;
@@ -224,6 +235,10 @@ SCALAR(sleeps, m->snapshot->self.sleeps)
 SCALAR(journal_events, m->snapshot->self.journal_events)
 SCALAR(journal_dropped, m->snapshot->self.journal_dropped)
 SCALAR(journal_errors, m->snapshot->self.journal_errors)
+SCALAR(file_events, m->snapshot->self.file_events)
+SCALAR(file_event_runs, m->snapshot->self.file_event_runs)
+SCALAR(file_events_watched, m->snapshot->self.file_events_watched)
+SCALAR(file_events_unwatched, m->snapshot->self.file_events_unwatched)
 SCALAR(worker_threads, m->snapshot->self.worker_threads)
 SCALAR(worker_busy, m->snapshot->self.worker_busy)
 SCALAR(worker_abandoned, m->snapshot->self.worker_abandoned)
@@ -329,6 +344,15 @@ const struct rb_family rb_metric_families[] = {
     {"runbookd_journal_events", C, NULL, "Events recorded in the journal.", .scalar = journal_events},
     {"runbookd_journal_dropped_events", C, NULL, "Events lost because the journal could not be written.", .scalar = journal_dropped},
     {"runbookd_journal_errors", C, NULL, "Failed writes of the journal.", .scalar = journal_errors},
+    {"runbookd_file_events", C, NULL, "Hints of the system that something changed in a watched folder.", .scalar = file_events},
+    {"runbookd_file_events_lost", C, NULL,
+     "Times that hints were lost (overflow, error), a watched folder went away (folder_gone), or not everything could be watched (limit).",
+     "reason", .samples = lost_event_samples},
+    {"runbookd_file_event_runs", C, NULL, "Runs that a hint brought forward.", .scalar = file_event_runs},
+    {"runbookd_file_events_watched", G, NULL, "Folders that are watched for file events, and files where they need it.",
+     .scalar = file_events_watched},
+    {"runbookd_file_events_unwatched", G, NULL, "Folders that could not be watched: what changes there is seen at the interval.",
+     .scalar = file_events_unwatched},
     {"runbookd_worker_threads", G, NULL, "Threads of the worker pool.", .scalar = worker_threads},
     {"runbookd_worker_busy", G, NULL, "Workers that run a check.", .scalar = worker_busy},
     {"runbookd_worker_abandoned", G, NULL, "Workers given up because their run hangs in the system.", .scalar = worker_abandoned},

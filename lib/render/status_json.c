@@ -160,6 +160,8 @@ static void add_self(struct rb_buf *out, const struct rb_view *view)
     key_uint(out, "children_running", self->children_running);
     key_uint(out, "journal_dropped", self->journal_dropped);
     key_uint(out, "sleeps", self->sleeps);
+    key_uint(out, "file_events_watched", self->file_events_watched);
+    key_uint(out, "file_events_unwatched", self->file_events_unwatched);
     key_number(out, "resident_bytes", (double)self->process.resident_bytes);
     key_number(out, "scan_peak_resident_bytes", (double)self->scan_peak_resident_bytes);
     key_number(out, "cpu_s", self->process.cpu_s);

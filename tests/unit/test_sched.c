@@ -195,6 +195,57 @@ START_TEST(bring_forward_passes_spacing_and_wakes_manual)
 }
 END_TEST
 
+START_TEST(an_inserted_run_takes_no_beat_away)
+{
+    size_t id;
+    int64_t late;
+    struct rb_sched *sched = one(60 * S);
+    int64_t now = rb_sched_due(sched, 0);
+    ck_assert(rb_sched_insert(sched, 0, now)); /* due anyway: nothing to do */
+    ck_assert(rb_sched_pop(sched, now, &id, &late));
+    ck_assert(!rb_sched_insert(sched, 0, now + S)); /* running */
+    rb_sched_done(sched, 0, now + S);
+    int64_t beat = rb_sched_due(sched, 0);
+    ck_assert_int_eq(beat, now + 60 * S);
+    for (int64_t at = now + 10 * S; at < beat; at += 20 * S) { /* the last one within half an interval of the beat */
+        ck_assert(rb_sched_insert(sched, 0, at));
+        ck_assert_int_eq(rb_sched_next(sched, at), 0);
+        ck_assert(rb_sched_insert(sched, 0, at)); /* twice is once */
+        ck_assert(rb_sched_pop(sched, at, &id, &late));
+        rb_sched_done(sched, 0, at + S);
+        ck_assert_int_eq(rb_sched_due(sched, 0), beat);
+    }
+    ck_assert(rb_sched_pop(sched, beat, &id, &late));
+    rb_sched_done(sched, 0, beat + S);
+    ck_assert_int_eq(rb_sched_due(sched, 0), beat + 60 * S);
+    ck_assert(rb_sched_insert(sched, 0, beat + 59 * S)); /* still running when its beat comes: that run was it */
+    ck_assert(rb_sched_pop(sched, beat + 59 * S, &id, &late));
+    rb_sched_done(sched, 0, beat + 61 * S);
+    ck_assert_int_eq(rb_sched_due(sched, 0), beat + 120 * S);
+    rb_sched_free(sched);
+    sched = one(0); /* manual: runs on request only */
+    ck_assert(rb_sched_insert(sched, 0, T0));
+    ck_assert_int_eq(rb_sched_next(sched, T0), INT64_MAX);
+    rb_sched_free(sched);
+}
+END_TEST
+
+START_TEST(an_inserted_run_keeps_the_spacing)
+{
+    static const struct rb_sched_class spaced = {.spacing_ns = 10 * MS};
+    const struct rb_sched_entry entries[] = {{.name = "a", .every_ns = 60 * S}, {.name = "b", .every_ns = 60 * S}};
+    struct rb_sched *sched = rb_sched_new(entries, 2, &spaced, 1, T0);
+    size_t id;
+    int64_t late;
+    ck_assert(rb_sched_insert(sched, 0, T0));
+    ck_assert(rb_sched_insert(sched, 1, T0));
+    ck_assert(rb_sched_pop(sched, T0, &id, &late));
+    ck_assert(!rb_sched_pop(sched, T0, &id, &late));
+    ck_assert_int_eq(rb_sched_next(sched, T0), T0 + 10 * MS);
+    rb_sched_free(sched);
+}
+END_TEST
+
 START_TEST(resume_keeps_the_beat_and_spreads_the_overdue)
 {
     struct rb_sched *sched = one(60 * S);
@@ -268,6 +319,8 @@ int main(void)
     tcase_add_test(tcase, spacing_and_limit_hold_a_class_but_not_its_neighbour);
     tcase_add_test(tcase, collected_entries_start_together_on_the_beat);
     tcase_add_test(tcase, bring_forward_passes_spacing_and_wakes_manual);
+    tcase_add_test(tcase, an_inserted_run_takes_no_beat_away);
+    tcase_add_test(tcase, an_inserted_run_keeps_the_spacing);
     tcase_add_test(tcase, resume_keeps_the_beat_and_spreads_the_overdue);
     tcase_add_test(tcase, heap_agrees_with_a_linear_search);
     tcase_add_test(tcase, empty_plan_waits_for_ever);

@@ -50,6 +50,8 @@ extern const struct rb_reason_def
     rb_common_reasons[]; /* none, pending, stale, timeout, cancelled, untrusted, workers_exhausted, resource_limit,
                                                            internal_error, absent, present, not_permitted, unsupported, scan_helper_died, dependency */
 
+struct rb_watch_sink; /* check/watch.h */
+
 /* Everything a kind may use during one run. Borrowed, immutable but for `memory` and the arena. */
 struct rb_notes;
 struct rb_check_ctx {
@@ -334,6 +336,8 @@ struct rb_kind {
     const struct rb_scan_ops *scan;
     const struct rb_passive_ops *passive;
     const struct rb_stream_ops *stream;
+    /* Tells which files and folders the check looks at (check/watch.h), so that a change of them brings its next run forward. Any thread; NULL: none. */
+    void (*watches)(const void *options, struct rb_watch_sink *sink);
 };
 
 /* The kind behind a schema of the plan (the registry's rows embed it as their first member). */

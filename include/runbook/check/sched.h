@@ -44,6 +44,8 @@ bool rb_sched_pop(struct rb_sched *sched, int64_t now_ns, size_t *out_id, int64_
 void rb_sched_done(struct rb_sched *sched, size_t id, int64_t now_ns);
 /* Brings an idle or manual entry forward to now, ahead of its class's spacing. False when it is running (the caller shares that run). */
 bool rb_sched_bring_forward(struct rb_sched *sched, size_t id, int64_t now_ns);
+/* Brings an idle entry forward for an extra run, behind the spacing of its class: its beat stays as it was. False when it is running; nothing happens to a manual one. */
+bool rb_sched_insert(struct rb_sched *sched, size_t id, int64_t now_ns);
 /* Sets the first due time after a reload kept the check's state: last start plus interval, never in the past. */
 void rb_sched_resume(struct rb_sched *sched, size_t id, int64_t last_start_ns, int64_t now_ns);
 bool rb_sched_running(const struct rb_sched *sched, size_t id);

@@ -54,6 +54,7 @@ struct rb_daemon_options {
     const char *postmortem_template; /* relative to root or absolute, or NULL */
     int64_t workers;                 /* size of the worker pool */
     int log_level;
+    bool file_events; /* changes of files bring checks forward */
 };
 
 struct rb_check_spec {

@@ -27,6 +27,8 @@ struct rb_drift_collect {
     int64_t previous_wall_ns;       /* of the one before; 0: this is the first */
 };
 
+struct rb_drift_options; /* options.h */
+
 struct rb_drift_source {
     const char *name;
     size_t state_size;
@@ -39,6 +41,8 @@ struct rb_drift_source {
      * `kept` gives the masked text that the baseline kept for a key, or NULL. Only for sources without step(). */
     void (*explain)(const struct rb_drift_collect *collect, struct rb_drift_item *items, size_t count,
                     const char *(*kept)(const void *baseline, const char *key), const void *baseline);
+    /* What of the tree it looks at (check/watch.h); `options` as in collect, `all` is the whole check's. NULL: nothing. */
+    void (*watches)(const void *options, const struct rb_drift_options *all, struct rb_watch_sink *sink);
 };
 
 enum { RB_DRIFT_SOURCE_OPTIONS = 256 }; /* bytes that a source's options may take */

@@ -72,6 +72,8 @@ struct rb_process {
     int64_t start_wall_ns;
 };
 
+struct rb_file_events; /* platform/file_events.h */
+
 struct rb_platform {
     const char *name;
     const struct rb_clock *clock;
@@ -105,6 +107,8 @@ struct rb_platform {
     bool (*is_dialog_shim)(const char *path);
     /* Absolute path of the running binary. */
     int (*self_path)(char *out, size_t out_size, struct rb_error *err);
+    /* Hints that files changed (file_events.h); an empty object to add watches to. RB_EUNSUPPORTED where there are none, RB_ESYS when there is no room for it. */
+    int (*file_events)(struct rb_file_events **out, struct rb_error *err);
 };
 
 /* The platform that this build runs on. Immutable, static. */

@@ -5,6 +5,8 @@
 #ifndef RUNBOOK_STATE_SNAPSHOT_H
 #define RUNBOOK_STATE_SNAPSHOT_H
 
+#include "runbook/platform/file_events.h"
+#include "runbook/config/runbook.h"
 #include "runbook/state/journal.h"
 #include "runbook/state/record.h"
 
@@ -31,6 +33,8 @@ struct rb_self_stats {       /* about the daemon itself; a plain copy */
     size_t incidents_open;
     uint64_t incidents_total; /* that are kept or were opened since the start */
     double triage_duration_s; /* of the last round; NaN: none yet */
+    uint64_t file_events, file_events_lost[RB_FILE_LOSS_COUNT], file_event_runs;
+    size_t file_events_watched, file_events_unwatched; /* folders, and files where they need it */
     struct rb_self_info process;
 };
 
@@ -65,6 +69,7 @@ struct rb_snapshot {
     const char *host; /* host name */
     const char *os;
     struct rb_repo_facts repo;
+    struct rb_runbook_texts *runbooks; /* a reference, or NULL: sections of the team's runbook, of this plan or an earlier one */
     enum rb_safety safety;
     const char **safety_evidence;
     size_t safety_evidence_count;
