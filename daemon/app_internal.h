@@ -120,6 +120,12 @@ struct rb_app {
         ev_timer timer, wait;
     } runbooks;
 
+    struct {                            /* runbook_watch.c */
+        struct rb_runbook_texts *texts; /* of `plan` or the one before; NULL: not known */
+        bool busy, again;               /* a read is on its way; another one is due behind it */
+        ev_timer timer, wait;
+    } runbooks;
+
     struct { /* serve.c */
         ev_signal term, interrupt, hangup, hold;
         ev_timer banner;

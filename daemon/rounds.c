@@ -95,9 +95,23 @@ static void start_round(struct rb_app *app, int64_t max_age_ns)
         pending[i] = true;
         app->rounds.pending_count++;
     }
+    rb_app_runbooks_read(app);
     for (size_t i = 0; pending != NULL && i < app->plan->count; i++)
         if (pending[i])
             rb_runner_bring_forward(app->runner, i);
+}
+
+/* The last check has ended; what the report quotes of the runbook may still be on its way. */
+static void end_when_read(struct rb_app *app)
+{
+    if (!rb_app_runbooks_wait(app))
+        end_round(app);
+}
+
+void rb_app_rounds_runbooks_read(struct rb_app *app)
+{
+    if (app->rounds.active && app->rounds.pending_count == 0)
+        end_round(app);
 }
 
 void rb_app_round(struct rb_app *app, struct rb_command *command)
@@ -108,8 +122,9 @@ void rb_app_round(struct rb_app *app, struct rb_command *command)
         app->rounds.deadline.data = app;
     }
     bool too_soon = app->rounds.last_ended_ns != 0 && now_ns - app->rounds.last_ended_ns < ROUND_SPACING_NS;
-    if (!app->rounds.active && too_soon) {
-        command->duration_s = app->rounds.last_duration_s;
+    bool as_it_is = command->max_age_ns == INT64_MAX; /* nothing is to be run for it */
+    if (as_it_is || (!app->rounds.active && too_soon)) {
+        command->duration_s = as_it_is ? (double)NAN : app->rounds.last_duration_s;
         finish_round(app, command);
         return;
     }
@@ -118,8 +133,8 @@ void rb_app_round(struct rb_app *app, struct rb_command *command)
     command->next = app->rounds.waiting;
     app->rounds.waiting = command;
     if (app->rounds.pending_count == 0)
-        end_round(app);
-    else
+        end_when_read(app);
+    if (app->rounds.active)
         arm_deadline(app);
 }
 
@@ -156,13 +171,14 @@ void rb_app_rounds_completed(struct rb_app *app, size_t index)
         return;
     app->rounds.pending[index] = false;
     if (--app->rounds.pending_count == 0)
-        end_round(app);
+        end_when_read(app);
 }
 
 void rb_app_rounds_plan_changed(struct rb_app *app)
 {
     if (app->rounds.active)
         end_round(app); /* its indexes belong to the old plan */
+    rb_app_runbooks_read(app);
     struct rb_command *runs = app->rounds.runs;
     app->rounds.runs = NULL;
     while (runs != NULL) {

@@ -21,8 +21,12 @@ void rb_triage_cause_check(const struct rb_triage *t, const struct rb_cause *cau
 /* The command that asks for this report again, and what to expect of it. */
 void rb_triage_again(const struct rb_triage *t, struct rb_buf *out);
 bool rb_triage_is_again(const char *command);
-/* "file.md:457  Heading" of the first cause that names a section; nothing when there is none. */
-void rb_triage_runbook(const struct rb_triage *t, struct rb_buf *out);
+/* The check whose section of the runbook belongs to the report: of the first cause that names one, else of the first open question; SIZE_MAX: none. */
+size_t rb_triage_runbook_check(const struct rb_triage *t);
+/* "file.md:457  Heading" of a check's section, or that it is no longer there; nothing when it names none. */
+void rb_triage_runbook(const struct rb_triage *t, size_t check, struct rb_buf *out);
+/* The section as the file has it now; NULL when the check names none or it was not read. */
+const struct rb_runbook_text *rb_triage_section(const struct rb_view *view, size_t check);
 /* In the reader's language: what a cause explains, a change, something refuted ("what: why"), what would settle a question. */
 void rb_triage_how(const struct rb_triage *t, const struct rb_explained *explained, struct rb_buf *out);
 const char *rb_triage_explained_name(const struct rb_triage *t, const struct rb_explained *explained);

@@ -95,6 +95,29 @@ static void add_changes(const struct rb_triage *t, const struct rb_cause *cause,
     }
 }
 
+/* Where the section stands, and what it says when it is opened. */
+static void add_section(const struct rb_triage *t, size_t check, struct rb_buf *out)
+{
+    const struct rb_runbook_text *section = rb_triage_section(t->view, check);
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, 65536);
+    rb_triage_runbook(t, check, &text);
+    bool found = section && section->state == RB_RUNBOOK_FOUND;
+    rb_buf_addf(out, found ? "<details><summary>%s " : "<p>%s ", rb_message(t->language, RB_MSG_RUNBOOK));
+    rb_html_text(out, rb_buf_str(&text));
+    rb_buf_adds(out, found ? "</summary><pre>" : "</p>\n");
+    for (size_t i = 0; found && i < section->line_count; i++) {
+        rb_html_text(out, section->lines[i]);
+        rb_buf_addc(out, '\n');
+    }
+    if (found && section->more > 0) {
+        rb_buf_reset(&text);
+        rb_buf_addf(&text, "%zu", section->more);
+        RB_SAY(out, t->language, AND_MORE, rb_buf_str(&text));
+    }
+    rb_buf_adds(out, found ? "</pre></details>\n" : "");
+}
+
 static void add_cause(const struct rb_triage *t, size_t rank, struct rb_buf *out)
 {
     const struct rb_cause *cause = &t->diagnosis->causes[rank];
@@ -120,9 +143,9 @@ static void add_cause(const struct rb_triage *t, size_t rank, struct rb_buf *out
         rb_triage_ruled_out(t, &cause->ruled_out[i], &text);
         row(out, rb_message(t->language, RB_MSG_RULED_OUT), rb_buf_str(&text));
     }
-    if (cause->runbook)
-        row(out, rb_message(t->language, RB_MSG_RUNBOOK), cause->runbook);
     rb_buf_adds(out, "</dl>\n");
+    if (cause->runbook)
+        add_section(t, cause->check, out);
     commands(out, t, cause->todo, cause->todo_count);
     rb_buf_adds(out, "</div>\n");
 }

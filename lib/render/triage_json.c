@@ -1,5 +1,5 @@
 /* The triage report as JSON, in the shape of SPEC 9. */
-#include "internal.h"
+#include "triage.h"
 
 static void key_string(struct rb_buf *out, const char *key, const char *text)
 {
@@ -61,6 +61,30 @@ static void add_cause_lists(struct rb_buf *out, const struct rb_view *view, cons
     rb_jw_close(out, ']');
 }
 
+/* The section of the runbook that the cause's check names, as its file has it now. */
+static void add_section(struct rb_buf *out, const struct rb_view *view, size_t check)
+{
+    static const char *const states[] = {
+        [RB_RUNBOOK_NONE] = NULL, [RB_RUNBOOK_FOUND] = "found", [RB_RUNBOOK_GONE] = "gone", [RB_RUNBOOK_UNREADABLE] = "unreadable"};
+    const struct rb_runbook_text *section = rb_triage_section(view, check);
+    bool found = section && section->state == RB_RUNBOOK_FOUND;
+    rb_jw_key(out, "runbook_section");
+    if (section) {
+        rb_jw_open(out, '{');
+        key_string(out, "state", states[section->state]);
+        key_string(out, "file", view->snapshot->plan->checks[check].runbook_file);
+        rb_jw_key(out, "line");
+        rb_jw_uint(out, section->line);
+        key_string(out, "heading", section->heading);
+        rb_jw_key(out, "more_lines");
+        rb_jw_uint(out, section->more);
+        rb_jw_close(out, '}');
+    } else {
+        rb_jw_string(out, NULL);
+    }
+    key_strings(out, "runbook_text", found ? section->lines : NULL, found ? section->line_count : 0);
+}
+
 static void add_causes(struct rb_buf *out, const struct rb_view *view, const struct rb_diagnosis *diagnosis)
 {
     begin_list(out, "causes");
@@ -79,6 +103,7 @@ static void add_causes(struct rb_buf *out, const struct rb_view *view, const str
         add_cause_lists(out, view, cause);
         key_strings(out, "do", cause->todo, cause->todo_count);
         key_string(out, "runbook", cause->runbook);
+        add_section(out, view, cause->check);
         rb_jw_close(out, '}');
     }
     rb_jw_close(out, ']');

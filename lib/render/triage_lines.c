@@ -210,21 +210,47 @@ void rb_triage_cause_check(const struct rb_triage *t, const struct rb_cause *cau
     }
 }
 
-void rb_triage_runbook(const struct rb_triage *t, struct rb_buf *out)
+const struct rb_runbook_text *rb_triage_section(const struct rb_view *view, size_t check)
+{
+    const struct rb_runbook_texts *texts = view->snapshot->runbooks;
+    if (!texts || texts->plan != view->snapshot->plan || check >= view->snapshot->count || texts->items[check].state == RB_RUNBOOK_NONE)
+        return NULL;
+    return &texts->items[check];
+}
+
+size_t rb_triage_runbook_check(const struct rb_triage *t)
+{
+    const struct rb_diagnosis *d = t->diagnosis;
+    for (size_t i = 0; i < d->cause_count; i++) {
+        if (d->causes[i].runbook && d->causes[i].check < t->view->snapshot->count)
+            return d->causes[i].check;
+    }
+    for (size_t i = 0; i < d->undetermined_count && d->cause_count == 0; i++) {
+        size_t check = d->undetermined[i].check;
+        if (check < t->view->snapshot->count && t->view->snapshot->plan->checks[check].runbook)
+            return check;
+    }
+    return SIZE_MAX;
+}
+
+void rb_triage_runbook(const struct rb_triage *t, size_t check, struct rb_buf *out)
 {
     const struct rb_snapshot *snapshot = t->view->snapshot;
-    for (size_t i = 0; i < t->diagnosis->cause_count; i++) {
-        const struct rb_cause *cause = &t->diagnosis->causes[i];
-        const struct rb_check_spec *spec = cause->runbook && cause->check < snapshot->count ? &snapshot->plan->checks[cause->check] : NULL;
-        if (!cause->runbook)
-            continue;
-        if (spec && spec->runbook_file && spec->runbook_line)
-            rb_buf_addf(out, "%s:%u  %s", spec->runbook_file, spec->runbook_line,
-                        spec->runbook_heading ? spec->runbook_heading : cause->runbook);
-        else
-            rb_buf_adds(out, cause->runbook);
+    const struct rb_check_spec *spec = check < snapshot->count ? &snapshot->plan->checks[check] : NULL;
+    if (!spec || !spec->runbook)
         return;
-    }
+    const struct rb_runbook_text *section = rb_triage_section(t->view, check);
+    const char *heading = spec->runbook_heading ? spec->runbook_heading : spec->runbook;
+    if (!spec->runbook_file || !spec->runbook_line)
+        rb_buf_adds(out, spec->runbook);
+    else if (!section)
+        rb_buf_addf(out, "%s:%u  %s", spec->runbook_file, spec->runbook_line, heading);
+    else if (section->state == RB_RUNBOOK_FOUND)
+        rb_buf_addf(out, "%s:%u  %s", spec->runbook_file, section->line, section->heading);
+    else if (section->state == RB_RUNBOOK_GONE)
+        RB_SAY(out, t->language, RUNBOOK_GONE, spec->runbook_file, heading);
+    else
+        RB_SAY(out, t->language, RUNBOOK_UNREADABLE, spec->runbook_file, heading);
 }
 
 void rb_triage_again(const struct rb_triage *t, struct rb_buf *out)

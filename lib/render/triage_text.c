@@ -14,6 +14,7 @@
 #define TODO_SHOWN     6u
 #define DIFF_LINES     4u
 #define SECTION_COLUMN 10u
+#define SECTION_SHOWN  8u
 
 struct paper {
     const struct rb_triage *t;
@@ -343,7 +344,7 @@ static void add_observer(struct paper *p)
         rb_buf_init(&text, SCRATCH);
         rb_buf_adds(&text, "   ");
         rb_render_phrase(&text, p->t->language, d->observer[i]);
-        line(p, rb_buf_str(&text));
+        hanging(p, rb_buf_str(&text), 6, 2);
     }
     more(p, d->observer_count > LIST_SHOWN ? d->observer_count - LIST_SHOWN : 0, true);
 }
@@ -491,12 +492,43 @@ static void add_end(struct paper *p)
     add_not_linked(p);
     if (p->t->diagnosis->cause_count)
         add_todo(p);
-    RB_BUF_AUTO runbook;
-    rb_buf_init(&runbook, SCRATCH);
-    rb_triage_runbook(p->t, &runbook);
-    if (runbook.len)
-        section(p, RB_MSG_RUNBOOK, rb_buf_str(&runbook));
-    add_record(p);
+}
+
+/* The first lines of the section, as many as fit into `room`. As comments: pasting the report must run nothing. */
+static void add_section_lines(struct paper *p, const struct rb_runbook_text *section, size_t room)
+{
+    room = room < SECTION_SHOWN ? room : SECTION_SHOWN;
+    if (!section || section->state != RB_RUNBOOK_FOUND || room == 0)
+        return;
+    bool all = section->more == 0 && section->line_count <= room;
+    size_t shown = all ? section->line_count : room - 1;
+    for (size_t i = 0; i < shown; i++) {
+        RB_BUF_AUTO text;
+        rb_buf_init(&text, SCRATCH);
+        rb_buf_addf(&text, "   # %s", section->lines[i]);
+        line(p, rb_buf_str(&text));
+    }
+    if (all)
+        return;
+    RB_BUF_AUTO count, rest;
+    rb_buf_init(&count, 32);
+    rb_buf_init(&rest, 256);
+    rb_buf_addf(&count, "%zu", section->line_count + section->more - shown);
+    rb_buf_adds(&rest, "   # ");
+    RB_SAY(&rest, p->t->language, AND_MORE, rb_buf_str(&count));
+    line(p, rb_buf_str(&rest));
+}
+
+static void add_runbook(struct paper *p, size_t room)
+{
+    size_t check = rb_triage_runbook_check(p->t);
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, SCRATCH);
+    rb_triage_runbook(p->t, check, &text);
+    if (text.len == 0)
+        return;
+    section_lines(p, RB_MSG_RUNBOOK, rb_buf_str(&text), 2);
+    add_section_lines(p, rb_triage_section(p->t->view, check), room);
 }
 
 static void add_healthy_end(struct paper *p)
@@ -551,15 +583,21 @@ int rb_render_triage_text(const struct rb_view *view, const struct rb_diagnosis 
         add_healthy_end(&p);
         return rb_buf_check(out, "triage", err);
     }
-    RB_BUF_AUTO end;
+    RB_BUF_AUTO end, named;
     rb_buf_init(&end, SCRATCH);
-    struct paper last = {.t = &t, .out = &end, .columns = p.columns};
+    rb_buf_init(&named, SCRATCH);
+    struct paper last = {.t = &t, .out = &end, .columns = p.columns}, runbook = {.t = &t, .out = &named, .columns = p.columns};
     add_end(&last);
+    add_runbook(&runbook, 0); /* how much it takes at least; the rest of the page decides how much of it is quoted */
+    size_t reserved = last.lines + runbook.lines + 1;
     if (diagnosis->cause_count) {
         blank(&p);
-        add_causes(&p, MAX_LINES - p.lines - last.lines);
+        add_causes(&p, MAX_LINES - p.lines - reserved);
     }
     rb_buf_add(out, rb_buf_str(&end), end.len);
     out->failed = out->failed || end.failed;
+    p.lines += last.lines;
+    add_runbook(&p, p.lines + runbook.lines + 1 < MAX_LINES ? MAX_LINES - p.lines - runbook.lines - 1 : 0);
+    add_record(&p);
     return rb_buf_check(out, "triage", err);
 }

@@ -37,6 +37,7 @@ void rb_snapshot_unref(struct rb_snapshot *snapshot)
         rb_record_unref(snapshot->records[i]);
     for (size_t i = 0; i < snapshot->timeline_count; i++)
         rb_event_entry_unref(owned->entries[i]);
+    rb_runbook_texts_unref(snapshot->runbooks);
     rb_plan_unref(snapshot->plan);
     rb_arena_free(snapshot->arena);
     free(owned);

@@ -461,6 +461,7 @@ static void copy_extra(struct rb_snapshot *snapshot, const struct rb_snapshot_ex
                                             .commit = rb_arena_strdup(arena, extra->repo.commit),
                                             .subject = rb_arena_strdup(arena, extra->repo.subject),
                                             .worktree = rb_arena_strdup(arena, extra->repo.worktree)};
+    snapshot->runbooks = rb_runbook_texts_ref(extra->runbooks);
     snapshot->config = extra->config;
     snapshot->config.error = rb_arena_strdup(arena, extra->config.error);
     snapshot->self = extra->self;

@@ -38,6 +38,7 @@ struct rb_snapshot_extra {
     bool ready;
     const char *host, *os;
     struct rb_repo_facts repo;
+    struct rb_runbook_texts *runbooks; /* the snapshot takes its own reference; or NULL */
     struct rb_config_status config;
     struct rb_self_stats self;
     const struct rb_incident_brief *incidents;
