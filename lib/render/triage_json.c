@@ -36,6 +36,7 @@ static void add_cause_lists(struct rb_buf *out, const struct rb_view *view, cons
         rb_jw_key(out, "lead_s");
         rb_jw_number(out, change->lead_ns > 0 ? (double)change->lead_ns / 1e9 : 0);
         key_string(out, "diff", change->diff);
+        key_string(out, "mounted_as", change->mounted_as);
         rb_jw_close(out, '}');
     }
     rb_jw_close(out, ']');

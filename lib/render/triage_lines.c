@@ -313,6 +313,8 @@ void rb_triage_change(const struct rb_triage *t, const struct rb_change *change,
     if (item->line)
         RB_SAY(out, t->language, CHANGE_LINE, number(line, item->line));
     rb_buf_adds(out, "; ");
+    if (change->mounted_as)
+        RB_SAY(out, t->language, CHANGE_MOUNTED, change->mounted_as);
     bool uncommitted = item->item_class == RB_DRIFT_CLASS_WORKTREE || item->item_class == RB_DRIFT_CLASS_UNTRACKED;
     if (item->item_class != RB_DRIFT_CLASS_NONE)
         rb_buf_adds(out, rb_message(t->language, uncommitted ? RB_MSG_CHANGE_UNCOMMITTED : RB_MSG_CHANGE_COMMITTED));

@@ -198,7 +198,7 @@ static void add_changes(struct paper *p, const struct rb_cause *cause)
         rb_buf_init(&what, SCRATCH);
         rb_triage_change(p->t, change, &what);
         RB_SAY(&text, language, CHANGED_BEFORE, rb_buf_str(&lead), rb_buf_str(&when), rb_buf_str(&what));
-        item_lines(p, i ? "" : rb_message(language, RB_MSG_CHANGED), rb_buf_str(&text), 2);
+        item_lines(p, i ? "" : rb_message(language, RB_MSG_CHANGED), rb_buf_str(&text), change->mounted_as ? 3 : 2);
         add_diff(p, change->diff);
     }
 }
