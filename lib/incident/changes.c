@@ -77,12 +77,27 @@ static bool names_what_it_means(const struct diagnosis *d, size_t check)
     return schema && rb_reason_in(schema->schema.name, readers);
 }
 
-static void touch_facts(struct touched *t, const struct rb_record *record, bool files)
+/* The container at this fact publishes the port. */
+static bool publishes(const struct rb_record *record, size_t fact, unsigned port)
+{
+    for (size_t f = fact + 1; f < record->fact_count && strcmp(record->facts[f].key, RB_FACT_CONTAINER) != 0; f++) {
+        if (strcmp(record->facts[f].key, RB_FACT_PUBLISH) == 0 && rb_place_port(record->facts[f].value) == port)
+            return true;
+    }
+    return false;
+}
+
+/* `port`: only the container that publishes it; 0: all. */
+static void touch_facts(struct touched *t, const struct rb_record *record, bool files, unsigned port)
 {
     const char *root = t->d->view->snapshot->plan->daemon.root;
-    bool unit_is_up = false;
+    bool unit_is_up = false, counts = true;
     for (size_t f = 0; f < record->fact_count; f++) {
         const struct rb_fact *fact = &record->facts[f];
+        if (strcmp(fact->key, RB_FACT_CONTAINER) == 0)
+            counts = port == 0 || publishes(record, f, port);
+        if (!counts)
+            continue;
         if (strcmp(fact->key, RB_FACT_CONTAINER) == 0) {
             const char *needs;
             unit_is_up = rb_container_serves(record, f, &needs) || needs;
@@ -103,11 +118,13 @@ static void touch_facts(struct touched *t, const struct rb_record *record, bool 
 }
 
 /* "cwd" of a listener's owner, if it lies in the tree. */
-static void touch_check(struct touched *t, size_t check)
+static void touch_check(struct touched *t, size_t check, unsigned port)
 {
     const struct rb_record *record = record_of(t->d, check);
     const char *root = t->d->view->snapshot->plan->daemon.root, *cwd = rb_fact_of(record, RB_FACT_CWD);
-    touch_facts(t, record, !names_what_it_means(t->d, check));
+    touch_facts(t, record, !names_what_it_means(t->d, check), port);
+    if (port)
+        return;
     touch_argv(t, record);
     for (size_t i = 0; i < MAX_LINES && rb_check_line(record, i); i++)
         touch_words(t, rb_check_line(record, i), cwd ? cwd : root);
@@ -248,9 +265,10 @@ size_t rb_find_changes(const struct diagnosis *d, size_t check, size_t also, str
     size_t count = 0;
     if (!t.files)
         return 0;
-    touch_check(&t, check);
+    const char *target = rb_fact_of(record_of(d, check), RB_FACT_TARGET);
+    touch_check(&t, check, 0);
     if (also != GRAPH_NONE)
-        touch_check(&t, also);
+        touch_check(&t, also, rb_check_is(d->view, also, "compose") && target ? rb_place_port(target) : 0);
     look_at_drift(&t, since_wall_ns, out, &count);
     look_at_events(&t, check, since_wall_ns, out, &count);
     return count;

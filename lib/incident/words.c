@@ -10,6 +10,7 @@
 #include "runbook/check/facts.h"
 
 #define WITNESS    60
+#define USER       40 /* of the engine, the disk …: beside those who need it, not above them */
 #define MAX_LINES  96u
 #define MAX_TOKENS 400u
 
@@ -82,7 +83,7 @@ static void claim_phrases(struct claims *claims, const struct rb_view *view, siz
         rb_claims_add(claims, (struct claim){.resource = phrase->thing,
                                              .verb = provides ? "watches" : "tells of",
                                              .check = check,
-                                             .layer = provides ? 0 : WITNESS,
+                                             .layer = provides ? 0 : USER,
                                              .kind = RB_EDGE_WORDS});
     }
 }

@@ -192,7 +192,10 @@ static bool ask_log(const struct rb_check_ctx *ctx, struct compose_state *state,
     const struct compose_unit *unit = current(state);
     if (state->asked == MAX_LOGS || unit->finding.result < RB_RESULT_FAIL || !rb_docker_is_id(unit->container.id))
         return false;
-    rb_docker_get(ctx, &state->client, next, "/containers/%s/logs?stdout=1&stderr=1&tail=%d", unit->container.id, LOG_LINES);
+    /* What it said before its last start is another story. */
+    int64_t since_ns = unit->container.inspected ? unit->container.started_ns : 0;
+    rb_docker_get(ctx, &state->client, next, "/containers/%s/logs?stdout=1&stderr=1&tail=%d&since=%" PRId64 ".%09" PRId64, unit->container.id,
+                  LOG_LINES, since_ns / RB_NS_PER_S, since_ns % RB_NS_PER_S);
     next->http.max_body = LOG_BYTES;
     return true;
 }

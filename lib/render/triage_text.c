@@ -273,7 +273,9 @@ static void add_cause(struct paper *p, size_t rank, bool brief)
     /* The first line usually is the message, which the title has said. */
     size_t said = cause->evidence_count && cause->title && strstr(cause->title, cause->evidence[0]) ? 1 : 0;
     add_list(p, RB_MSG_EVIDENCE, cause->evidence + said, cause->evidence_count - said, "");
-    add_list(p, RB_MSG_LAST_WORDS, cause->last_words, cause->last_words_count, "\"");
+    /* The last are what it died of. */
+    size_t older = cause->last_words_count > LIST_SHOWN ? cause->last_words_count - LIST_SHOWN : 0;
+    add_list(p, RB_MSG_LAST_WORDS, cause->last_words + older, cause->last_words_count - older, "\"");
     add_explains(p, cause);
     add_ruled_out(p, cause);
 }
