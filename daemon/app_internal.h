@@ -114,12 +114,6 @@ struct rb_app {
         int64_t status_read_ns;
     } repo;
 
-    struct { /* runbook_watch.c */
-        struct rb_runbook_texts *texts; /* of `plan` or the one before; NULL: not known */
-        bool busy, again;               /* a read is on its way; another one is due behind it */
-        ev_timer timer, wait;
-    } runbooks;
-
     struct {                            /* runbook_watch.c */
         struct rb_runbook_texts *texts; /* of `plan` or the one before; NULL: not known */
         bool busy, again;               /* a read is on its way; another one is due behind it */
