@@ -30,10 +30,14 @@ struct files_cache {
     size_t file_count; /* sorted by key */
     struct files_seen *seen;
     size_t seen_count; /* sorted by key */
+    struct rb_listing listing;
 };
 /* A missing or damaged cache is an empty one: it only saves work. */
 void files_cache_read(const char *state_dir, const char *check, struct rb_arena *arena, struct files_cache *out);
 int files_cache_encode(const struct files_cache *cache, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
+/* Lines of the cache that hold the listing of folders: `w` a folder, `g` its .gitignore, `n` a name in it. */
+void files_listing_encode(const struct rb_listing *listing, struct rb_buf *out);
+bool files_listing_read(char **fields, size_t count, struct rb_arena *arena, struct rb_listing *out); /* items and cap are there */
 const struct files_cached *files_cache_find(const struct files_cache *cache, const char *key);
 const struct files_seen *files_cache_seen(const struct files_cache *cache, const char *key);
 

@@ -1,7 +1,7 @@
 /* The cache of the `files` source: <state>/baselines/CHECK.cache.
  *
  * It saves reading files whose stat data did not change, and remembers when a difference was first seen. It proves nothing: losing it costs one reading of the files that git's
- * index does not vouch for, so a damaged one is simply left out. Format: lines of fields as a baseline's, CRC-32C at the end. */
+ * index does not vouch for, and of all folders, so a damaged one is simply left out. Format: lines of fields as a baseline's, CRC-32C at the end. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +13,13 @@
 #include "runbook/platform/platform.h"
 #include "value.h"
 
-#define HEADER "runbookd cache 1\n"
+#define HEADER "runbookd cache 2\n"
 enum { CACHE_MAX = 64 << 20 };
 
 int files_cache_encode(const struct files_cache *cache, struct rb_buf *out, struct rb_error *err)
 {
+    const struct rb_listing *listing = &cache->listing;
+    size_t folders = listing->key ? listing->count : 0;
     rb_buf_addf(out, HEADER "t\t%lld\t%lld\n", (long long)cache->observed_wall_ns, (long long)cache->full_wall_ns);
     for (size_t i = 0; i < cache->file_count; i++) {
         const struct files_cached *file = &cache->files[i];
@@ -34,10 +36,12 @@ int files_cache_encode(const struct files_cache *cache, struct rb_buf *out, stru
         line_add_optional(out, seen->note);
         rb_buf_addc(out, '\n');
     }
+    if (listing->key)
+        files_listing_encode(listing, out);
     int rc = rb_buf_check(out, "the cache", err);
     if (rc < 0)
         return rc;
-    rb_buf_addf(out, "end\t%zu\t%zu\t%08x\n", cache->file_count, cache->seen_count, rb_crc32c(0, out->data, out->len));
+    rb_buf_addf(out, "end\t%zu\t%zu\t%zu\t%08x\n", cache->file_count, cache->seen_count, folders, rb_crc32c(0, out->data, out->len));
     return rb_buf_check(out, "the cache", err);
 }
 
@@ -64,7 +68,7 @@ static bool read_seen_line(char **fields, size_t count, struct files_seen *out)
 }
 
 /* Reads the last line and makes room; the end of the lines, or NULL. */
-static char *read_end(char *text, size_t len, struct rb_arena *arena, size_t told[2], struct files_cache *out)
+static char *read_end(char *text, size_t len, struct rb_arena *arena, size_t told[3], struct files_cache *out)
 {
     size_t start = len > 0 ? len - 1 : 0;
     while (start > 0 && text[start - 1] != '\n')
@@ -74,19 +78,22 @@ static char *read_end(char *text, size_t len, struct rb_arena *arena, size_t tol
         return NULL;
     memcpy(line, text + start, len - start - 1);
     line[len - start - 1] = '\0';
-    int64_t files = 0, seen = 0;
-    if (line_split(line, fields) != 4 || strcmp(fields[0], "end") != 0 || !line_number(fields[1], &files) ||
+    int64_t files = 0, seen = 0, folders = 0;
+    if (line_split(line, fields) != 5 || strcmp(fields[0], "end") != 0 || !line_number(fields[1], &files) ||
         !line_number(fields[2], &seen) || files < 0 || seen < 0 || files > RB_DRIFT_MAX_FACTS || seen > RB_DRIFT_MAX_FACTS ||
-        strtoul(fields[3], NULL, 16) != rb_crc32c(0, text, start))
+        !line_number(fields[3], &folders) || folders < 0 || folders > RB_LISTING_MAX ||
+        strtoul(fields[4], NULL, 16) != rb_crc32c(0, text, start))
         return NULL;
     told[0] = (size_t)files;
     told[1] = (size_t)seen;
+    told[2] = out->listing.cap = (size_t)folders;
     out->files = rb_arena_array(arena, told[0] + 1, sizeof *out->files);
     out->seen = rb_arena_array(arena, told[1] + 1, sizeof *out->seen);
-    return out->files && out->seen ? text + start : NULL;
+    out->listing.items = rb_arena_array(arena, told[2] + 1, sizeof *out->listing.items);
+    return out->files && out->seen && out->listing.items ? text + start : NULL;
 }
 
-static bool read_line(char *line, const size_t told[2], struct files_cache *out)
+static bool read_line(char *line, const size_t told[3], struct rb_arena *arena, struct files_cache *out)
 {
     char *fields[LINE_MAX_FIELDS];
     size_t count = line_split(line, fields);
@@ -96,13 +103,15 @@ static bool read_line(char *line, const size_t told[2], struct files_cache *out)
         return out->file_count < told[0] && read_file_line(fields, count, &out->files[out->file_count++]);
     if (strcmp(fields[0], "d") == 0)
         return out->seen_count < told[1] && read_seen_line(fields, count, &out->seen[out->seen_count++]);
+    if (fields[0][0] != 't')
+        return files_listing_read(fields, count, arena, &out->listing);
     return strcmp(fields[0], "t") == 0 && count == 3 && line_number(fields[1], &out->observed_wall_ns) &&
            line_number(fields[2], &out->full_wall_ns);
 }
 
 static bool decode(char *text, size_t len, struct rb_arena *arena, struct files_cache *out)
 {
-    size_t told[2];
+    size_t told[3];
     if (!text || len < strlen(HEADER) || strncmp(text, HEADER, strlen(HEADER)) != 0)
         return false;
     char *end = read_end(text, len, arena, told, out);
@@ -111,10 +120,10 @@ static bool decode(char *text, size_t len, struct rb_arena *arena, struct files_
         if (!stop)
             return false;
         *stop = '\0';
-        if (!read_line(at, told, out))
+        if (!read_line(at, told, arena, out))
             return false;
     }
-    return end && out->file_count == told[0] && out->seen_count == told[1];
+    return end && out->file_count == told[0] && out->seen_count == told[1] && out->listing.count == told[2];
 }
 
 void files_cache_read(const char *state_dir, const char *check, struct rb_arena *arena, struct files_cache *out)

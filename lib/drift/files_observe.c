@@ -189,7 +189,8 @@ static const char *from_cache(struct files_run *run, const char *path, const str
     unsigned char id[RB_GIT_ID];
     unsigned cached_mode;
     if (!cached || !same_stat(&cached->stat, st) || cached->stat.mtime_ns >= run->old.observed_wall_ns ||
-        !files_value_blob(cached->value, id, &cached_mode) || cached_mode != mode)
+        cached->stat.ctime_ns >= run->old.observed_wall_ns - RB_LISTING_SETTLE_NS || !files_value_blob(cached->value, id, &cached_mode) ||
+        cached_mode != mode)
         return NULL;
     remember(run, cached->key, cached->value, st);
     return cached->value;

@@ -1,6 +1,6 @@
 /* files: the content, type and executable bit of every file that the globs name.
  *
- * One lstat a file when nothing changed: git's index vouches for tracked files, our cache for the others. Once a day everything is read, because stat data can be made to lie.
+ * One lstat a file and a folder when nothing changed: git's index vouches for tracked files, our cache for the others and for what is in a folder. Once a day everything is read, because stat data can be made to lie.
  * A file that is tracked is compared whether it exists or not; an untracked one unless git ignores it (`ignored: true`: even then). */
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +60,10 @@ static int list(struct files_run *run, struct rb_file_entry **out, size_t *out_c
                                       .submodules = true,
                                       .out_outside_git = &run->outside_git,
                                       .out_index_mtime_ns = &run->index_mtime_ns,
-                                      .out_unreachable = &unreachable};
+                                      .out_unreachable = &unreachable,
+                                      .known = run->full || !run->old.valid ? NULL : &run->old.listing,
+                                      .out_listing = &run->next.listing,
+                                      .now_wall_ns = collect->now_wall_ns};
     int rc = rb_files_list(&request, collect->ctx->arena, out, out_count, err);
     if (rc == 0 && unreachable > 0)
         rb_outcome_evidence(collect->out, "%zu folders could not be read: what is in them is not compared", unreachable);
@@ -82,7 +85,10 @@ static int add_ignored(struct files_run *run, struct rb_file_entry **entries, si
                                       .exclude = options->exclude,
                                       .untracked = true,
                                       .no_git = true,
-                                      .cancelled = collect->ctx->cancelled};
+                                      .cancelled = collect->ctx->cancelled,
+                                      .known = run->full || !run->old.valid ? NULL : &run->old.listing,
+                                      .out_listing = &run->next.listing,
+                                      .now_wall_ns = collect->now_wall_ns};
     struct rb_file_entry *found = NULL;
     size_t found_count = 0;
     int rc = rb_files_list(&request, collect->ctx->arena, &found, &found_count, err);
@@ -168,6 +174,7 @@ static int collect_files(struct files_run *run, struct rb_error *err)
         rc = list(run, &entries, &count, err);
     if (rc == 0 && options->ignored && options->untracked)
         rc = add_ignored(run, &entries, &count, err);
+    run->dirty |= run->next.listing.changed;
     return rc == 0 ? observe_all(run, entries, count, err) : rc;
 }
 
@@ -201,7 +208,13 @@ static void give_cache(struct files_run *run)
         return;
     RB_BUF_AUTO text;
     rb_buf_init(&text, RB_DRIFT_BASELINE_MAX);
-    if (files_cache_encode(&run->next, &text, NULL) < 0)
+    int rc = files_cache_encode(&run->next, &text, NULL);
+    if (rc < 0 && run->next.listing.key) {
+        run->next.listing.key = NULL;
+        rb_buf_reset(&text);
+        rc = files_cache_encode(&run->next, &text, NULL);
+    }
+    if (rc < 0)
         return; /* only costs time again */
     collect->report->cache = rb_arena_strndup(collect->ctx->arena, text.data, text.len);
     collect->report->cache_len = collect->report->cache ? text.len : 0;

@@ -133,25 +133,37 @@ static int add_untracked(void *ctx, const char *path, const struct stat *st, str
     return add_entry(list, &(struct rb_file_entry){.path = path, .mode = (unsigned)st->st_mode}, err);
 }
 
-static int walk_tree(struct list *list, git_repository *repo, const char *prefix, struct rb_error *err)
+/* `git` and `index` NULL: outside of git. */
+static int walk_tree(struct list *list, struct rb_git *git, const struct index_file *index, const char *prefix, struct rb_error *err)
 {
+    const struct rb_file_request *request = list->request;
+    struct rb_listing *fresh = request->out_listing;
     struct rb_below below;
-    int code = rb_below_init(&below, list->request->root, err);
+    int code = rb_below_init(&below, request->root, err);
     if (code < 0)
         return code;
+    if (fresh)
+        *fresh = (struct rb_listing){.key = listing_key(request, git, index, prefix, list->arena)};
+    bool believes = fresh && fresh->key && request->known && request->known->key && strcmp(fresh->key, request->known->key) == 0;
     struct walk walk = {.below = &below,
-                        .repo = repo,
+                        .repo = git ? git->repo : NULL,
                         .prefix = prefix,
                         .tracked = list->paths,
                         .tracked_count = list->tracked_count,
-                        .cancelled = list->request->cancelled,
+                        .cancelled = request->cancelled,
                         .enter = enter_dir,
                         .found = add_untracked,
                         .tracked_seen = add_seen,
-                        .ctx = list};
+                        .ctx = list,
+                        .known = believes ? request->known : NULL,
+                        .fresh = fresh,
+                        .arena = list->arena,
+                        .settled_before_ns = request->now_wall_ns - RB_LISTING_SETTLE_NS};
     code = walk_run(&walk, err);
-    if (list->request->out_unreachable)
-        *list->request->out_unreachable = walk.unreachable;
+    if (fresh)
+        fresh->changed = fresh->key && !(believes && listing_same(fresh, request->known));
+    if (request->out_unreachable)
+        *request->out_unreachable = walk.unreachable;
     rb_below_fini(&below);
     return code;
 }
@@ -168,7 +180,7 @@ static int list_git(struct list *list, struct rb_git *git, struct rb_error *err)
     if (code == 0)
         code = read_index(list, &index, prefix, err);
     if (code == 0 && list->request->untracked)
-        code = walk_tree(list, git->repo, prefix, err);
+        code = walk_tree(list, git, &index, prefix, err);
     if (code == 0)
         code = catch_up(list, NULL, err);
     index_close(&index);
@@ -197,7 +209,7 @@ int rb_files_each(const struct rb_file_request *request, struct rb_arena *arena,
     if (code == 0)
         code = list_git(&list, git, err);
     else if (code == RB_ENOTFOUND)
-        code = walk_tree(&list, NULL, "", err);
+        code = walk_tree(&list, NULL, NULL, "", err);
     else
         code = rb_error_set(err, code, "%s", open_err.message);
     rb_git_close(git);

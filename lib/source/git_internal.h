@@ -59,8 +59,21 @@ struct walk {
     int (*found)(void *ctx, const char *path, const struct stat *st, struct rb_error *err);
     int (*tracked_seen)(void *ctx, size_t index, bool regular, struct rb_error *err); /* may be NULL: tracked[index] exists */
     void *ctx;
+    /* Not with `collapse`. Of a folder that is in `known` as it is now, tracked files are not told. */
+    const struct rb_listing *known; /* what may be believed, or NULL */
+    struct rb_listing *fresh;       /* what was found, in the arena, or NULL */
+    struct rb_arena *arena;
+    int64_t settled_before_ns;
 };
 int walk_run(struct walk *walk, struct rb_error *err) RB_MUST_CHECK;
+
+/* The stat data by which a file or folder is known again; all 0 when it changed since `settled_before_ns`. */
+struct rb_listed_stat listed_stat(const struct stat *st, int64_t settled_before_ns);
+bool listed_same(const struct rb_listed_stat *a, const struct rb_listed_stat *b);
+bool listing_same(const struct rb_listing *a, const struct rb_listing *b); /* but for the keys */
+/* A digest of everything but the folders that decides what the walk finds, or NULL when something of it changed a moment ago or cannot be told. `git` and `index` NULL: no git. */
+const char *listing_key(const struct rb_file_request *request, struct rb_git *git, const struct index_file *index, const char *prefix,
+                        struct rb_arena *arena);
 
 /* The root's place in the work tree: "" or "sub/", in the arena. Negative when it is not inside. */
 int git_prefix(struct rb_git *git, const char *root, struct rb_arena *arena, const char **out_prefix, struct rb_error *err) RB_MUST_CHECK;

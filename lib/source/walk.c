@@ -4,7 +4,11 @@
  * silently passed; at most 5 million names are looked at. git's ignore rules are asked only for what is not tracked, and an ignored folder is not entered.
  *
  * A folder's names are sorted before they go on the stack, folders as "name/", so that what is reported comes in the order of paths, which is the index's order:
- * who listens can merge the two as they come, and the next name of the index is almost always the next name here. */
+ * who listens can merge the two as they come, and the next name of the index is almost always the next name here.
+ *
+ * A folder that an earlier listing knows (listing.h) is not read when it is the same folder with the same stat data and no .gitignore at or above it changed: its record then puts
+ * the names on the stack that were of interest, and nobody asks again whether git tracks or ignores them. Records are made as names are decided: each name knows the record of
+ * its folder. Stat data are taken before a folder is read, so that what changes meanwhile is seen next time. */
 #include "git_internal.h"
 
 #include <dirent.h>
@@ -21,8 +25,10 @@ enum { MAX_PATH_BYTES = 4000, MAX_NAMES = 5000000, MAX_STACK = 2000000 };
 
 struct pending {
     char *path;         /* "" is the root; other folders end in '/' until their turn has come */
+    size_t parent;      /* record of its folder in walk->fresh */
     unsigned top;       /* 0, or the number of the untracked folder that it lies in (collapse) */
     unsigned char type; /* as readdir knows it */
+    bool decided;       /* the earlier listing says that it is of interest */
 };
 struct state {
     struct walk *walk;
@@ -31,6 +37,8 @@ struct state {
     size_t names;
     size_t next; /* tracked path that is expected next */
     unsigned tops;
+    size_t known_next; /* first record of walk->known that was not passed yet */
+    char *doubted;     /* folder whose ignore rules changed: nothing known below it counts; malloc, or NULL */
     struct rb_error *err;
 };
 
@@ -86,7 +94,7 @@ static bool is_ignored(const struct walk *walk, const char *path, bool dir)
     return len > 0 && (size_t)len < sizeof(full) && git_ignore_path_is_ignored(&ignored, walk->repo, full) == 0 && ignored;
 }
 
-static int push(struct state *s, char *take_path, unsigned top, unsigned char type)
+static int push(struct state *s, char *take_path, const struct pending *like)
 {
     if (s->count == s->cap) {
         size_t cap = s->cap ? s->cap * 2 : 64;
@@ -98,7 +106,8 @@ static int push(struct state *s, char *take_path, unsigned top, unsigned char ty
         s->stack = bigger;
         s->cap = cap;
     }
-    s->stack[s->count++] = (struct pending){take_path, top, type};
+    s->stack[s->count] = *like;
+    s->stack[s->count++].path = take_path;
     return 0;
 }
 
@@ -117,14 +126,199 @@ static bool is_too_deep(const char *path)
     return depth >= MAX_DEPTH;
 }
 
+/* ---- records ---- */
+
+static struct rb_listed_folder *record_at(const struct state *s, size_t at)
+{
+    struct rb_listing *fresh = s->walk->fresh;
+    return fresh && fresh->key && at < fresh->count ? &fresh->items[at] : NULL;
+}
+
+static void give_up_records(struct state *s)
+{
+    s->walk->fresh->key = NULL;
+    s->walk->fresh->count = 0;
+}
+
+/* A new record; its number. */
+static size_t add_record(struct state *s, const struct rb_listed_folder *record)
+{
+    struct rb_listing *fresh = s->walk->fresh;
+    if (!fresh || !fresh->key)
+        return SIZE_MAX;
+    if (fresh->count == fresh->cap) {
+        size_t cap = fresh->cap ? fresh->cap * 2 : 64;
+        struct rb_listed_folder *bigger = cap <= 2 * RB_LISTING_MAX ? rb_arena_array(s->walk->arena, cap, sizeof(*bigger)) : NULL;
+        if (!bigger) {
+            give_up_records(s);
+            return SIZE_MAX;
+        }
+        if (fresh->count > 0)
+            memcpy(bigger, fresh->items, fresh->count * sizeof(*bigger));
+        fresh->items = bigger;
+        fresh->cap = cap;
+    }
+    fresh->items[fresh->count] = *record;
+    return fresh->count++;
+}
+
+/* Notes a name that is of interest in the record of its folder. `path` of a folder does not end in '/'. */
+static void note(struct state *s, const struct pending *item)
+{
+    struct rb_listed_folder *record = record_at(s, item->parent);
+    if (item->decided || !record || record->stat.mtime_ns == 0)
+        return;
+    const char *slash = strrchr(item->path, '/'), *name = slash ? slash + 1 : item->path;
+    struct rb_listed_name *entry = rb_arena_alloc(s->walk->arena, sizeof(*entry));
+    if (!entry || s->walk->fresh->names++ >= RB_LISTING_MAX) {
+        give_up_records(s);
+        return;
+    }
+    entry->name = item->type == DT_DIR ? rb_arena_printf(s->walk->arena, "%s/", name) : rb_arena_strdup(s->walk->arena, name);
+    if (record->last)
+        record->last->next = entry;
+    else
+        record->names = entry;
+    record->last = entry;
+}
+
+/* Compares two folders as the walk comes to them: as if each ended in '/'. */
+static int compare_folders(const char *a, const char *b)
+{
+    if (*a == '\0' || *b == '\0')
+        return (*a != '\0') - (*b != '\0');
+    while (*a && *a == *b) {
+        a++;
+        b++;
+    }
+    unsigned char left = *a ? (unsigned char)*a : '/', right = *b ? (unsigned char)*b : '/';
+    return *a == *b ? 0 : left != right ? (left > right) - (left < right) : *a ? 1 : -1;
+}
+
+static bool is_doubted(const struct state *s, const char *path)
+{
+    size_t len = s->doubted ? strlen(s->doubted) : 0;
+    return s->doubted && (len == 0 || (strncmp(path, s->doubted, len) == 0 && (path[len] == '/' || path[len] == '\0')));
+}
+
+static void doubt(struct state *s, const char *path)
+{
+    if (!s->walk->known || is_doubted(s, path))
+        return;
+    free(s->doubted);
+    s->doubted = strdup(path);
+    if (!s->doubted)
+        s->walk->known = NULL;
+}
+
+/* The record of an earlier listing for a folder, whether it still counts or not; NULL when there is none. */
+static const struct rb_listed_folder *known_of(struct state *s, const char *path)
+{
+    const struct rb_listing *known = s->walk->known;
+    int order = 1;
+    if (!known)
+        return NULL;
+    while (s->known_next < known->count && (order = compare_folders(known->items[s->known_next].path, path)) < 0)
+        s->known_next++;
+    return order == 0 && s->known_next < known->count ? &known->items[s->known_next] : NULL;
+}
+
+/* Looks at a folder's .gitignore; false when nothing can be built on it. `out` all 0: there is none. */
+static bool look_at_ignore(struct state *s, const char *dir, struct rb_listed_stat *out)
+{
+    char path[MAX_PATH_BYTES + 16];
+    struct stat st;
+    *out = (struct rb_listed_stat){0};
+    if (!s->walk->repo)
+        return true;
+    snprintf(path, sizeof(path), "%s%s.gitignore", dir, *dir ? "/" : "");
+    int rc = rb_below_lstat(s->walk->below, path, &st);
+    if (rc < 0)
+        return rc == -ENOENT;
+    *out = listed_stat(&st, s->walk->settled_before_ns);
+    return S_ISREG(st.st_mode) && out->mtime_ns != 0;
+}
+
+static bool same_ignore(const struct rb_listed_folder *known, bool settled, const struct rb_listed_stat *ignore)
+{
+    return known && settled && !known->ignore_unsettled && listed_same(&known->ignore, ignore);
+}
+
+static int push_known(struct state *s, const struct pending *dir, const struct rb_listed_folder *known, size_t record)
+{
+    size_t before = s->count;
+    int code = 0;
+    for (const struct rb_listed_name *name = known->names; name && code == 0; name = name->next) {
+        size_t len = strlen(dir->path), name_len = strlen(name->name);
+        char *path = malloc(len + name_len + 2);
+        if (!path)
+            return rb_error_set(s->err, RB_ENOMEM, "out of memory while looking through folders");
+        memcpy(path, dir->path, len);
+        path[len] = '/';
+        memcpy(path + len + (len > 0), name->name, name_len + 1);
+        bool folder = name_len > 0 && name->name[name_len - 1] == '/';
+        code = push(s, path, &(struct pending){.parent = record, .type = folder ? DT_DIR : DT_UNKNOWN, .decided = true});
+    }
+    for (size_t low = before, high = s->count; low + 1 < high; low++) { /* the stack wants the last first */
+        struct pending swapped = s->stack[low];
+        s->stack[low] = s->stack[--high];
+        s->stack[high] = swapped;
+    }
+    return code;
+}
+
+/* True when the earlier listing tells what is in a folder: then it is on the stack (or *code says why not). Else what has to be known below is settled. */
+static bool take_known(struct state *s, const struct pending *dir, int *code)
+{
+    struct stat st;
+    struct rb_listed_stat ignore = {0}, now;
+    const struct rb_listed_folder *known = known_of(s, dir->path);
+    if (!known || is_doubted(s, dir->path) || known->stat.mtime_ns == 0 || known->ignore_unsettled)
+        return false;
+    if (rb_below_lstat(s->walk->below, *dir->path ? dir->path : ".", &st) != 0 || !S_ISDIR(st.st_mode))
+        return false;
+    now = listed_stat(&st, s->walk->settled_before_ns);
+    if (!listed_same(&known->stat, &now))
+        return false;
+    if (known->ignore.mtime_ns != 0 && !(look_at_ignore(s, dir->path, &ignore) && listed_same(&known->ignore, &ignore)))
+        return false;
+    s->walk->unreachable += (size_t)known->unreachable;
+    *code = push_known(s, dir, known, add_record(s, known));
+    return true;
+}
+
+/* Begins the record of a folder that is about to be read: `fd`. */
+static size_t begin_record(struct state *s, const struct pending *dir, int fd)
+{
+    struct rb_listed_folder record = {0};
+    struct stat st;
+    if (!s->walk->fresh || !s->walk->fresh->key)
+        return SIZE_MAX;
+    const struct rb_listed_folder *known = known_of(s, dir->path);
+    bool settled = look_at_ignore(s, dir->path, &record.ignore);
+    record.ignore_unsettled = !settled;
+    if (!same_ignore(known, settled, &record.ignore))
+        doubt(s, dir->path);
+    if (settled && fstat(fd, &st) == 0)
+        record.stat = listed_stat(&st, s->walk->settled_before_ns);
+    record.path = rb_arena_strdup(s->walk->arena, dir->path);
+    return add_record(s, &record);
+}
+
+/* ---- names ---- */
+
 /* Whether what lies in a folder is of interest; `top` becomes the number of the untracked folder that begins here. */
-static bool enters(struct state *s, const char *path, unsigned *top)
+static bool enters(struct state *s, const struct pending *dir, unsigned *top)
 {
     struct walk *walk = s->walk;
+    const char *path = dir->path;
     if (is_too_deep(path)) {
         walk->unreachable++;
+        note(s, dir);
         return false;
     }
+    if (dir->decided)
+        return true;
     if (walk->enter && !walk->enter(walk->ctx, path))
         return false;
     if (!walk->repo || holds_tracked(s, path))
@@ -158,14 +352,15 @@ static int visit_file(struct state *s, const struct pending *item)
 {
     struct walk *walk = s->walk;
     struct stat st;
-    if (walk->repo && is_tracked(s, item->path)) {
+    if (!item->decided && walk->repo && is_tracked(s, item->path)) {
         size_t at = s->next++;
         return walk->tracked_seen ? walk->tracked_seen(walk->ctx, at, item->type == DT_REG, s->err) : 0;
     }
-    if ((walk->repo && is_ignored(walk, item->path, false)) || rb_below_lstat(walk->below, item->path, &st) != 0)
+    if ((!item->decided && walk->repo && is_ignored(walk, item->path, false)) || rb_below_lstat(walk->below, item->path, &st) != 0)
         return 0; /* or gone since */
     if (walk->collapse && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
         return 0; /* git sees no FIFO, socket or device: they leave a tree clean */
+    note(s, item);
     return item->top == 0 ? walk->found(walk->ctx, item->path, &st, s->err) : report_collapsed(s, item->path, item->top, &st);
 }
 
@@ -178,8 +373,9 @@ static bool is_skipped_name(const char *name)
     return false;
 }
 
-static int push_name(struct state *s, const char *dir, unsigned top, int fd, const struct dirent *entry)
+static int push_name(struct state *s, const struct pending *in, int fd, const struct dirent *entry)
 {
+    const char *dir = in->path;
     char path[MAX_PATH_BYTES + 2];
     struct stat st;
     unsigned char type = entry->d_type;
@@ -187,11 +383,15 @@ static int push_name(struct state *s, const char *dir, unsigned top, int fd, con
         type = S_ISDIR(st.st_mode) ? DT_DIR : S_ISREG(st.st_mode) ? DT_REG : DT_UNKNOWN;
     int len = snprintf(path, sizeof(path), "%s%s%s%s", dir, *dir ? "/" : "", entry->d_name, type == DT_DIR ? "/" : "");
     if (len < 0 || (size_t)len - (type == DT_DIR) > MAX_PATH_BYTES) {
+        struct rb_listed_folder *record = record_at(s, in->parent);
+        if (record)
+            record->unreachable++;
         s->walk->unreachable++;
         return 0;
     }
     char *copy = strdup(path);
-    return copy ? push(s, copy, top, type) : rb_error_set(s->err, RB_ENOMEM, "out of memory while looking through folders");
+    return copy ? push(s, copy, &(struct pending){.parent = in->parent, .top = in->top, .type = type})
+                : rb_error_set(s->err, RB_ENOMEM, "out of memory while looking through folders");
 }
 
 static int last_first(const void *left, const void *right)
@@ -199,14 +399,14 @@ static int last_first(const void *left, const void *right)
     return strcmp(((const struct pending *)right)->path, ((const struct pending *)left)->path);
 }
 
-/* Puts the names of a folder on the stack. One with a .git is somebody else's repository: its files are not ours. */
-static int push_names(struct state *s, const char *dir, unsigned top, DIR *stream)
+/* Puts the names of a folder on the stack; `in` is what they have of it (its path, its record). One with a .git is somebody else's repository: its files are not ours. */
+static int push_names(struct state *s, const struct pending *in, DIR *stream)
 {
     size_t before = s->count;
     struct dirent *entry;
     int code = 0;
     while (code == 0 && (entry = readdir(stream)) != NULL) {
-        if (*dir && strcmp(entry->d_name, ".git") == 0) {
+        if (*in->path && strcmp(entry->d_name, ".git") == 0) {
             drop_to(s, before);
             return 0;
         }
@@ -215,7 +415,7 @@ static int push_names(struct state *s, const char *dir, unsigned top, DIR *strea
         else if (is_cancelled(s->walk))
             code = rb_error_set(s->err, RB_ETIMEOUT, "cancelled while looking through folders");
         else if (!is_skipped_name(entry->d_name))
-            code = push_name(s, dir, top, dirfd(stream), entry);
+            code = push_name(s, in, dirfd(stream), entry);
     }
     if (s->count > before + 1)
         qsort(s->stack + before, s->count - before, sizeof(*s->stack), last_first);
@@ -224,18 +424,25 @@ static int push_names(struct state *s, const char *dir, unsigned top, DIR *strea
 
 static int visit_dir(struct state *s, const struct pending *dir)
 {
-    unsigned top = dir->top;
-    if (*dir->path && !enters(s, dir->path, &top))
+    struct pending in = {.path = dir->path, .top = dir->top};
+    int code = 0;
+    if (*dir->path && !enters(s, dir, &in.top))
         return 0;
+    if (*dir->path)
+        note(s, dir);
+    if (take_known(s, dir, &code))
+        return code;
     int fd = rb_below_open(s->walk->below, dir->path, O_RDONLY | O_DIRECTORY);
     DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
     if (!stream) {
         s->walk->unreachable += fd != -ENOENT;
+        doubt(s, dir->path);
         if (fd >= 0)
             close(fd);
         return 0;
     }
-    int code = push_names(s, dir->path, top, stream);
+    in.parent = begin_record(s, dir, fd);
+    code = push_names(s, &in, stream);
     closedir(stream);
     return code;
 }
@@ -244,7 +451,8 @@ int walk_run(struct walk *walk, struct rb_error *err)
 {
     struct state s = {.walk = walk, .err = err};
     char *root = strdup("");
-    int code = root ? push(&s, root, 0, DT_DIR) : rb_error_set(err, RB_ENOMEM, "out of memory while looking through folders");
+    int code = root ? push(&s, root, &(struct pending){.parent = SIZE_MAX, .type = DT_DIR})
+                    : rb_error_set(err, RB_ENOMEM, "out of memory while looking through folders");
     while (code == 0 && s.count > 0) {
         struct pending item = s.stack[--s.count];
         size_t len = strlen(item.path);
@@ -258,5 +466,6 @@ int walk_run(struct walk *walk, struct rb_error *err)
     }
     drop_to(&s, 0);
     free(s.stack);
+    free(s.doubted);
     return code;
 }

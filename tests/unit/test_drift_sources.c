@@ -1,8 +1,10 @@
 /* Sources of drift that ask programs, servers and engines: driven step by step, without any of them. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "../support/check_main.h"
+#include "../support/program.h"
 #include "../support/scratch.h"
 #include "../support/test_check.h"
 #include "runbook/drift/baseline.h"
@@ -300,5 +302,113 @@ START_TEST(containers_of_a_project)
 }
 END_TEST
 
-RB_TEST_MAIN("drift_sources", lines_of_a_program, keyed_lines, versions_of_tools, values_of_an_answer, targets_and_labels,
-             containers_of_a_project)
+/* ---- files ---- */
+
+/* One run of a check of files; its cache is written as the daemon does, unless nothing changed. What it found, one item a line. */
+static void run_files(struct world *w, struct rb_buf *out)
+{
+    struct rb_test_check *check = w->check;
+    struct rb_arena *arena = rb_arena_new(32 << 20);
+    ck_assert_ptr_nonnull(arena);
+    rb_test_check_again(check);
+    check->ctx.arena = arena;
+    rb_fake_clock_advance(&w->clock, 60 * RB_NS_PER_S);
+    check->kind->run(&check->ctx, &check->outcome);
+    const struct rb_drift_report *report = check->outcome.drift;
+    ck_assert_msg(report != NULL, "%s", check->outcome.message);
+    if (report->proposal_len > 0)
+        scratch_write(&w->state, "baselines/test.baseline", report->proposal);
+    if (report->cache_len > 0)
+        scratch_write(&w->state, "baselines/test.cache", report->cache);
+    rb_buf_addf(out, "%zu facts\n", report->facts);
+    for (size_t i = 0; i < report->item_count; i++)
+        rb_buf_addf(out, "%d %s %s\n", (int)report->items[i].change, report->items[i].key,
+                    report->items[i].new_value ? report->items[i].new_value : "-");
+    check->ctx.arena = check->arena;
+    rb_arena_free(arena);
+}
+
+/* Runs with the cache and without one: both find the same, and that is `expected` in the end. */
+static void files_agree(struct world *w, const char *after, const char *expected)
+{
+    RB_BUF_AUTO with;
+    RB_BUF_AUTO without;
+    char path[512];
+    rb_buf_init(&with, 1 << 16);
+    rb_buf_init(&without, 1 << 16);
+    run_files(w, &with);
+    (void)unlink(scratch_path(&w->state, "baselines/test.cache", path));
+    run_files(w, &without);
+    ck_assert_msg(strcmp(rb_buf_str(&with), rb_buf_str(&without)) == 0, "after %s\nwith:\n%s\nwithout:\n%s", after, rb_buf_str(&with),
+                  rb_buf_str(&without));
+    ck_assert_msg(strstr(rb_buf_str(&with), expected) != NULL, "after %s: no \"%s\" in\n%s", after, expected, rb_buf_str(&with));
+}
+
+/* The cache never hides a change: neither of files nor of folders, with stat data put back or not. */
+START_TEST(files_cache_hides_nothing)
+{
+    static const struct {
+        const char *script, *expected;
+    } changes[] = {{"true", "6 facts\n"},
+                   {"echo 2 > a/b/new", "0 a/b/new"},
+                   {"echo 3 > a/b/new", "0 a/b/new"},
+                   {"touch -r t a/b; touch -r t a/b/new", "0 a/b/new"},
+                   {"echo 4 > a/b/new; touch -r t a/b/new; echo 5 > a/b/more; touch -r t a/b", "0 a/b/more"},
+                   {"mv a/b/new a/b/new2", "0 a/b/new2"},
+                   {"echo new2 > .gitignore", "0 a/b/more"},
+                   {"git rm -q --cached t; echo t >> .gitignore", "1 t -"},
+                   {"git add -f t", "0 a/b/more"},
+                   {"echo 9 > u; touch -r t u", "2 u "},
+                   {"mv a c; mkdir -p a/b; echo 5 > a/b/more", "0 c/b/more"},
+                   {"chmod 755 u", "100755"},
+                   {"rm u; ln -s t u", "\"link\":\"t\""}};
+    struct world w;
+    begin(&w, "{kind: drift, files: [\"**\"], baseline: auto}");
+    rb_fake_clock_init(&w.clock, ((int64_t)time(NULL) + 1000) * RB_NS_PER_S);
+    ck_assert_int_eq(
+        program_run(w.tree.path, (const char *const[]){"sh", "-ec",
+                                                       "git init -q; mkdir -p a/b; echo 1 > t; echo 1 > a/x; echo 1 > a/b/y; git add .;"
+                                                       "git commit -qm x; echo 1 > u; echo 1 > a/v; echo '*.o' > .gitignore",
+                                                       NULL}),
+        0);
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 12000000}, NULL);
+        ck_assert_int_eq(program_run(w.tree.path, (const char *const[]){"sh", "-ec", changes[i].script, NULL}), 0);
+        files_agree(&w, changes[i].script, changes[i].expected);
+    }
+    end(&w);
+}
+END_TEST
+
+/* A cache that was cut or edited is no cache; one of another version neither. */
+START_TEST(files_cache_damaged)
+{
+    struct world w;
+    char path[512], text[8192];
+    begin(&w, "{kind: drift, files: [\"**\"], baseline: auto}");
+    rb_fake_clock_init(&w.clock, ((int64_t)time(NULL) + 1000) * RB_NS_PER_S);
+    scratch_folder(&w.tree, "a");
+    scratch_write(&w.tree, "a/x", "1");
+    files_agree(&w, "begin", "1 facts\n");
+    FILE *file = fopen(scratch_path(&w.state, "baselines/test.cache", path), "r");
+    ck_assert_ptr_nonnull(file);
+    size_t len = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[len] = '\0';
+    ck_assert_ptr_nonnull(strstr(text, "\nw\t\"a\"\t"));
+    for (size_t cut = 0; cut <= len; cut++) {
+        char damaged[8192];
+        memcpy(damaged, text, len + 1);
+        damaged[cut] = cut % 2 ? '\0' : (char)(damaged[cut] ^ 1);
+        scratch_write(&w.state, "baselines/test.cache", damaged);
+        RB_BUF_AUTO found;
+        rb_buf_init(&found, 1 << 16);
+        run_files(&w, &found);
+        ck_assert_str_eq(rb_buf_str(&found), "1 facts\n");
+    }
+    end(&w);
+}
+END_TEST
+
+RB_TEST_MAIN("drift_sources", files_cache_hides_nothing, files_cache_damaged, lines_of_a_program, keyed_lines, versions_of_tools,
+             values_of_an_answer, targets_and_labels, containers_of_a_project)

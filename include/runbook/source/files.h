@@ -11,6 +11,7 @@
 
 #include "runbook/base/arena.h"
 #include "runbook/base/strings.h"
+#include "runbook/source/listing.h"
 
 struct rb_file_entry {
     const char *path; /* relative to root, '/' */
@@ -36,6 +37,11 @@ struct rb_file_request {
     bool submodules;              /* list them too, with mode 0160000 and their commit in `blob` */
     int64_t *out_index_mtime_ns;  /* may be NULL: when the index was written; 0 outside git */
     size_t *out_unreachable;      /* may be NULL: folders that could not be read or whose path is above 4,000 bytes */
+    /* What an earlier listing of the same request left, or NULL; and where this one leaves its own (in the arena, sharing what `known` holds), or NULL.
+     * Only for untracked files. */
+    const struct rb_listing *known;
+    struct rb_listing *out_listing;
+    int64_t now_wall_ns; /* with out_listing: taken before the call */
 };
 /* Sorted by path, without duplicates. RB_ELIMIT when there are more. Outside a git repository every file counts as untracked and .git-like folders are left out. Any thread. */
 int rb_files_list(const struct rb_file_request *request, struct rb_arena *arena, struct rb_file_entry **out, size_t *out_count,
