@@ -17,6 +17,8 @@ enum rb_command_type {
 };
 enum rb_command_verb { RB_VERB_LIST, RB_VERB_GET, RB_VERB_NOTE, RB_VERB_CLOSE, RB_VERB_POSTMORTEM, RB_VERB_ALERT };
 
+enum rb_report_form { RB_REPORT_TEXT, RB_REPORT_JSON, RB_REPORT_HTML };
+
 struct rb_command {
     unsigned refs; /* atomic builtins only */
     enum rb_command_type type;
@@ -24,7 +26,9 @@ struct rb_command {
     int64_t max_age_ns;
     int64_t deadline_ns; /* elapsed clock: the loop completes by then at the latest */
     enum rb_command_verb verb;
-    int language; /* POSTMORTEM: enum rb_language, or -1 for the configuration's */
+    int language;             /* POSTMORTEM, ROUND that opens: enum rb_language, or -1 for the configuration's */
+    enum rb_report_form form; /* ROUND that opens: of the answer */
+    bool as_it_is;            /* ROUND: nothing is run for it */
     bool
         opens_incident; /* ROUND: when it ended, an incident is opened from `body`; the answer's `name` is its id and `payload` its struct rb_incident_report */
     void *payload; /* ALERT: struct rb_webhook as it was parsed. Freed with the command */

@@ -9,6 +9,7 @@ struct rb_incident_report {
     unsigned refs; /* atomic builtins */
     bool unstored; /* it could not be written */
     struct rb_buf status_json, triage_json, triage_text;
+    struct rb_buf answer; /* not kept: the report in another form or language, for who asked for it; else empty */
 };
 void rb_incident_report_unref(struct rb_incident_report *report);
 

@@ -44,6 +44,7 @@ void rb_incident_report_unref(struct rb_incident_report *report)
     rb_buf_fini(&report->status_json);
     rb_buf_fini(&report->triage_json);
     rb_buf_fini(&report->triage_text);
+    rb_buf_fini(&report->answer);
     free(report);
 }
 
@@ -68,26 +69,44 @@ struct rb_incident_keep *rb_incident_keep(struct rb_app *app, const char *id, do
     rb_buf_init(&report->status_json, RB_RENDER_MAX);
     rb_buf_init(&report->triage_json, RB_RENDER_MAX);
     rb_buf_init(&report->triage_text, RB_RENDER_MAX);
+    rb_buf_init(&report->answer, RB_RENDER_MAX);
     snprintf(keep->id, sizeof keep->id, "%s", id);
     keep->snapshot = rb_snapshot_ref(snapshot);
     keep->round_s = round_s;
+    keep->max_age_ns = MAX_AGE_NS;
+    keep->language = -1;
     keep->report = report;
     keep->next = app->incidents.keeps;
     app->incidents.keeps = keep;
     return keep;
 }
 
+/* The answer, where it is not one of the forms that are kept. */
+static int render_answer(const struct rb_incident_keep *keep, const struct rb_view *view, const struct rb_diagnosis *diagnosis,
+                         const struct rb_text_style *kept, struct rb_error *err)
+{
+    struct rb_text_style style = *kept;
+    if (keep->language >= 0)
+        style.language = (enum rb_language)keep->language;
+    if (keep->form == RB_REPORT_HTML)
+        return rb_render_triage_html(view, diagnosis, style.language, &keep->report->answer, err);
+    if (keep->form == RB_REPORT_TEXT && style.language != kept->language)
+        return rb_render_triage_text(view, diagnosis, &style, &keep->report->answer, err);
+    return 0;
+}
+
 static int render(const struct incident_write *task, struct rb_incident_keep *keep, bool unstored, struct rb_error *err)
 {
     struct rb_incident_report *report = keep->report;
     struct rb_view view = rb_view_of(keep->snapshot, task->clock);
-    const struct rb_diagnosis_options how = {.max_age_ns = MAX_AGE_NS, .round_s = keep->round_s};
+    const struct rb_diagnosis_options how = {.max_age_ns = keep->max_age_ns, .round_s = keep->round_s};
     const struct rb_text_style style = {.columns = 100, .language = (enum rb_language)keep->snapshot->plan->daemon.language};
     struct rb_diagnosis diagnosis = {0};
     RB_ARENA_AUTO *arena = rb_arena_new(DIAGNOSIS_MAX);
     rb_buf_reset(&report->status_json);
     rb_buf_reset(&report->triage_json);
     rb_buf_reset(&report->triage_text);
+    rb_buf_reset(&report->answer);
     report->unstored = unstored;
     int rc = arena != NULL ? rb_diagnose(&view, &how, arena, &diagnosis, err) : rb_error_set(err, RB_ENOMEM, "out of memory");
     if (rc < 0)
@@ -95,9 +114,10 @@ static int render(const struct incident_write *task, struct rb_incident_keep *ke
     diagnosis.incident = keep->id;
     diagnosis.incident_unstored = unstored;
     if ((rc = rb_render_status_json(&view, &report->status_json, err)) < 0 ||
-        (rc = rb_render_triage_json(&view, &diagnosis, &report->triage_json, err)) < 0)
+        (rc = rb_render_triage_json(&view, &diagnosis, &report->triage_json, err)) < 0 ||
+        (rc = rb_render_triage_text(&view, &diagnosis, &style, &report->triage_text, err)) < 0)
         return rc;
-    return rb_render_triage_text(&view, &diagnosis, &style, &report->triage_text, err);
+    return render_answer(keep, &view, &diagnosis, &style, err);
 }
 
 static int write_kept(const struct incident_write *task, const struct rb_incident_keep *keep, struct rb_error *err)

@@ -246,6 +246,9 @@ void rb_app_incident_open(struct rb_app *app, struct rb_command *command)
     }
     snprintf(command->name, sizeof command->name, "%s", rb_incident_text(incident, "id"));
     if (keep != NULL) {
+        keep->max_age_ns = command->max_age_ns;
+        keep->language = command->language;
+        keep->form = command->form;
         __atomic_add_fetch(&keep->report->refs, 1, __ATOMIC_RELAXED);
         command->payload = keep->report;
         command->payload_free = free_report;

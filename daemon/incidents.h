@@ -14,6 +14,9 @@ struct rb_incident_keep {
     char id[RB_INCIDENT_ID_SIZE];
     struct rb_snapshot *snapshot; /* a reference */
     double round_s;
+    int64_t max_age_ns;                /* what counts as fresh */
+    int language;                      /* of the answer: enum rb_language, or -1 for the configuration's */
+    enum rb_report_form form;          /* of the answer */
     struct rb_incident_report *report; /* a reference */
 };
 

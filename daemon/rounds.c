@@ -122,9 +122,8 @@ void rb_app_round(struct rb_app *app, struct rb_command *command)
         app->rounds.deadline.data = app;
     }
     bool too_soon = app->rounds.last_ended_ns != 0 && now_ns - app->rounds.last_ended_ns < ROUND_SPACING_NS;
-    bool as_it_is = command->max_age_ns == INT64_MAX; /* nothing is to be run for it */
-    if (as_it_is || (!app->rounds.active && too_soon)) {
-        command->duration_s = as_it_is ? (double)NAN : app->rounds.last_duration_s;
+    if (command->as_it_is || (!app->rounds.active && too_soon)) {
+        command->duration_s = command->as_it_is ? (double)NAN : app->rounds.last_duration_s;
         finish_round(app, command);
         return;
     }

@@ -7,40 +7,34 @@
 #include "runbook/base/units.h"
 #include "runbook/platform/platform.h"
 
-#define TRIAGE_DEADLINE     (3 * RB_NS_PER_S)
-#define TRIAGE_DEADLINE_MAX (30 * RB_NS_PER_S)
-#define TRIAGE_AGE          (5 * RB_NS_PER_S)
-#define TRIAGE_AGE_MIN      RB_NS_PER_S
-#define WAIT_SLACK          (250 * RB_NS_PER_MS)
-#define RELOAD_DEADLINE     (20 * RB_NS_PER_S)
-#define ACCEPT_DEADLINE     (30 * RB_NS_PER_S)
-#define RUN_DEADLINE_MAX    (60 * RB_NS_PER_S)
-#define DIAGNOSIS_MAX       ((size_t)16 << 20)
+#define WAIT_SLACK       (250 * RB_NS_PER_MS)
+#define RELOAD_DEADLINE  (20 * RB_NS_PER_S)
+#define ACCEPT_DEADLINE  (30 * RB_NS_PER_S)
+#define RUN_DEADLINE_MAX (60 * RB_NS_PER_S)
 
-static const char *header_of(struct rb_request *request, const char *name)
+const char *rb_request_header(struct rb_request *request, const char *name)
 {
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
-static const char *argument(struct rb_request *request, const char *name)
+const char *rb_request_argument(struct rb_request *request, const char *name)
 {
     return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
-static enum MHD_Result not_yet(struct rb_request *request)
+enum MHD_Result rb_answer_starting(struct rb_request *request)
 {
     return rb_answer_problem(request, 503, "starting", "The daemon has not loaded its configuration yet.");
 }
 
-static enum MHD_Result failed(struct rb_request *request, const struct rb_error *err)
+enum MHD_Result rb_answer_failed(struct rb_request *request, const struct rb_error *err)
 {
     return rb_answer_problem(request, err->code == RB_ENOTFOUND ? 404 : 500, "render", err->message);
 }
 
-/* `?lang=` or the daemon's language; false: not a language. */
-static bool language_of(struct rb_request *request, const struct rb_snapshot *snapshot, enum rb_language *out)
+bool rb_request_language(struct rb_request *request, const struct rb_snapshot *snapshot, enum rb_language *out)
 {
-    const char *text = argument(request, "lang");
+    const char *text = rb_request_argument(request, "lang");
     *out = snapshot->plan->daemon.language == RB_LANGUAGE_DE ? RB_LANGUAGE_DE : RB_LANGUAGE_EN;
     if (!text)
         return true;
@@ -49,10 +43,21 @@ static bool language_of(struct rb_request *request, const struct rb_snapshot *sn
     return german || strcmp(text, "en") == 0;
 }
 
-static enum MHD_Result bad_argument(struct rb_request *request)
+enum MHD_Result rb_answer_bad_argument(struct rb_request *request, const char *name)
 {
-    return rb_answer_problem(request, 400, "bad-argument",
-                             "An argument is not valid: lang is en or de, fresh is 0 or 1, max_age and deadline are durations such as 5s.");
+    static const struct {
+        const char *name, *wanted;
+    } arguments[] = {{"lang", "en or de"},
+                     {"fresh", "0 or 1"},
+                     {"max_age", "a duration such as 5s or 500ms, or whole seconds"},
+                     {"deadline", "a duration such as 3s or 500ms, or whole seconds"}};
+    const char *wanted = "something else";
+    for (size_t i = 0; i < sizeof arguments / sizeof arguments[0]; i++)
+        wanted = strcmp(arguments[i].name, name) == 0 ? arguments[i].wanted : wanted;
+    RB_BUF_AUTO detail;
+    rb_buf_init(&detail, 1024);
+    rb_buf_addf(&detail, "The argument %s is not valid: it is %s.", name, wanted);
+    return rb_answer_problem(request, 400, "bad-argument", rb_buf_str(&detail));
 }
 
 /* ---- bodies from the cache ---- */
@@ -83,17 +88,17 @@ static void metrics_tail(const struct rb_view *view, enum rb_body_id id, const s
 
 static enum MHD_Result serve(struct rb_request *request, struct rb_cache *cache, const struct rb_view *view, const struct served *what)
 {
-    bool gzip = rb_accept_gzip(header_of(request, "Accept-Encoding"));
+    bool gzip = rb_accept_gzip(rb_request_header(request, "Accept-Encoding"));
     char etag[RB_ETAG_SIZE];
     if (what->tagged) {
         rb_cache_etag(view, what->id, gzip, etag);
-        if (rb_etag_matches(header_of(request, "If-None-Match"), etag))
+        if (rb_etag_matches(rb_request_header(request, "If-None-Match"), etag))
             return not_modified(request, etag);
     }
     struct rb_error err;
     struct rb_body *body = rb_cache_body(request->server, cache, view, what->id, gzip, &err);
     if (!body)
-        return failed(request, &err);
+        return rb_answer_failed(request, &err);
     RB_BUF_AUTO tail;
     rb_buf_init(&tail, 8192);
     if (what->id == RB_BODY_METRICS_TEXT || what->id == RB_BODY_METRICS_OPENMETRICS)
@@ -115,13 +120,13 @@ static enum MHD_Result serve_current(struct rb_request *request, const struct se
 {
     struct rb_cache *cache = rb_cache_current(request->server);
     if (!cache)
-        return not_yet(request);
+        return rb_answer_starting(request);
     struct rb_view view = rb_view_of(cache->snapshot, request->server->clock);
     struct served chosen = *what;
     enum rb_language language;
     enum MHD_Result result;
-    if (!language_of(request, cache->snapshot, &language)) {
-        result = bad_argument(request);
+    if (!rb_request_language(request, cache->snapshot, &language)) {
+        result = rb_answer_bad_argument(request, "lang");
     } else {
         if (chosen.id == RB_BODY_PAGE || chosen.id == RB_BODY_STATUS_TEXT)
             chosen.id = (enum rb_body_id)((int)chosen.id + (int)language);
@@ -138,7 +143,7 @@ enum MHD_Result rb_handle_page(struct rb_request *request)
 
 enum MHD_Result rb_handle_metrics(struct rb_request *request)
 {
-    const char *accept = header_of(request, "Accept");
+    const char *accept = rb_request_header(request, "Accept");
     int open = rb_accept_quality(accept, "application/openmetrics-text", "version=1.0.0", true);
     int text = rb_accept_quality(accept, "text/plain", NULL, false);
     if (open > 0 && open >= text)
@@ -149,7 +154,7 @@ enum MHD_Result rb_handle_metrics(struct rb_request *request)
 
 enum MHD_Result rb_handle_status(struct rb_request *request)
 {
-    const char *accept = header_of(request, "Accept");
+    const char *accept = rb_request_header(request, "Accept");
     bool text = rb_accept_quality(accept, "text/plain", NULL, false) > rb_accept_quality(accept, "application/json", NULL, false);
     if (text)
         return serve_current(request, &(struct served){RB_BODY_STATUS_TEXT, "text/plain; charset=utf-8", true});
@@ -166,7 +171,7 @@ enum MHD_Result rb_handle_openapi(struct rb_request *request)
     return serve_current(request, &(struct served){RB_BODY_OPENAPI, "application/json", false});
 }
 
-static enum MHD_Result answer_rendered(struct rb_request *request, int status, const char *type, struct rb_body *body)
+enum MHD_Result rb_answer_rendered(struct rb_request *request, int status, const char *type, struct rb_body *body)
 {
     struct rb_answer answer = {.status = status, .type = type, .body = body, .vary = true};
     return rb_answer_send(request, &answer);
@@ -182,16 +187,16 @@ static enum MHD_Result answer_check(struct rb_request *request, int status, cons
     struct rb_body *body = rb_body_new();
     int rc = body ? rb_render_check_json(&view, index, &body->bytes, &err) : rb_error_set(&err, RB_ENOMEM, "out of memory");
     if (rc == 0)
-        return answer_rendered(request, status, "application/json", body);
+        return rb_answer_rendered(request, status, "application/json", body);
     rb_body_unref(body);
-    return failed(request, &err);
+    return rb_answer_failed(request, &err);
 }
 
 enum MHD_Result rb_handle_check(struct rb_request *request)
 {
     struct rb_cache *cache = rb_cache_current(request->server);
     if (!cache)
-        return not_yet(request);
+        return rb_answer_starting(request);
     enum MHD_Result result = answer_check(request, 200, cache->snapshot);
     rb_cache_unref(cache);
     return result;
@@ -284,7 +289,7 @@ enum MHD_Result rb_handle_run(struct rb_request *request)
 {
     struct rb_cache *cache = rb_cache_current(request->server);
     if (!cache)
-        return not_yet(request);
+        return rb_answer_starting(request);
     enum MHD_Result result;
     if (strlen(request->name) >= sizeof((struct rb_command *)0)->name)
         result = rb_answer_problem(request, 404, "no-such-check", "No check has this name; /api/v1/checks lists them.");
@@ -307,8 +312,8 @@ enum MHD_Result rb_handle_drift(struct rb_request *request)
 {
     struct rb_cache *cache = rb_cache_current(request->server);
     if (!cache)
-        return not_yet(request);
-    const char *all = argument(request, "all");
+        return rb_answer_starting(request);
+    const char *all = rb_request_argument(request, "all");
     struct rb_view view = rb_view_of(cache->snapshot, request->server->clock);
     struct rb_error err = {0};
     struct rb_body *body = rb_body_new();
@@ -316,9 +321,9 @@ enum MHD_Result rb_handle_drift(struct rb_request *request)
                   : rb_error_set(&err, RB_ENOMEM, "out of memory");
     rb_cache_unref(cache);
     if (rc == 0)
-        return answer_rendered(request, 200, "application/json", body);
+        return rb_answer_rendered(request, 200, "application/json", body);
     rb_body_unref(body);
-    return failed(request, &err);
+    return rb_answer_failed(request, &err);
 }
 
 enum MHD_Result rb_handle_drift_accept(struct rb_request *request)
@@ -337,122 +342,4 @@ enum MHD_Result rb_handle_drift_accept(struct rb_request *request)
     struct rb_answer answer = {
         .status = command->status, .type = "application/json", .tail = rb_buf_str(&command->detail), .tail_len = command->detail.len};
     return rb_answer_send(request, &answer);
-}
-
-/* ---- triage ---- */
-
-struct triage_options {
-    bool fresh;
-    int64_t max_age_ns, deadline_ns;
-    enum rb_language language;
-};
-
-/* "5s" or a bare number of seconds. */
-static bool duration_argument(struct rb_request *request, const char *name, int64_t *value)
-{
-    const char *text = argument(request, name);
-    int64_t number;
-    struct rb_error err;
-    if (!text)
-        return true;
-    if (rb_int_parse(text, &number, &err) == 0 && number >= 0 && number <= 86400)
-        *value = number * RB_NS_PER_S;
-    else if (rb_duration_parse(text, &number, &err) == 0)
-        *value = number * RB_NS_PER_MS;
-    else
-        return false;
-    return true;
-}
-
-static bool triage_options(struct rb_request *request, const struct rb_snapshot *snapshot, struct triage_options *out)
-{
-    *out = (struct triage_options){.fresh = true, .max_age_ns = TRIAGE_AGE, .deadline_ns = TRIAGE_DEADLINE};
-    const char *fresh = argument(request, "fresh");
-    if (fresh && strcmp(fresh, "0") != 0 && strcmp(fresh, "1") != 0)
-        return false;
-    out->fresh = !request->cross_site && (!fresh || fresh[0] == '1');
-    if (!duration_argument(request, "max_age", &out->max_age_ns) || !duration_argument(request, "deadline", &out->deadline_ns))
-        return false;
-    if (out->max_age_ns < TRIAGE_AGE_MIN)
-        out->max_age_ns = TRIAGE_AGE_MIN;
-    if (out->deadline_ns > TRIAGE_DEADLINE_MAX)
-        out->deadline_ns = TRIAGE_DEADLINE_MAX;
-    return language_of(request, snapshot, &out->language);
-}
-
-enum form { FORM_TEXT, FORM_JSON, FORM_HTML };
-
-static enum form triage_form(struct rb_request *request)
-{
-    const char *accept = header_of(request, "Accept");
-    int text = rb_accept_quality(accept, "text/plain", NULL, false);
-    int json = rb_accept_quality(accept, "application/json", NULL, false);
-    int html = rb_accept_quality(accept, "text/html", NULL, false);
-    if (html > text && html >= json)
-        return FORM_HTML;
-    return json > text ? FORM_JSON : FORM_TEXT;
-}
-
-static int render_triage(const struct rb_view *view, const struct rb_diagnosis *diagnosis, enum form form, enum rb_language language,
-                         struct rb_buf *out, struct rb_error *err)
-{
-    if (form == FORM_JSON)
-        return rb_render_triage_json(view, diagnosis, out, err);
-    if (form == FORM_HTML)
-        return rb_render_triage_html(view, diagnosis, language, out, err);
-    struct rb_text_style style = {.columns = 100, .language = language};
-    return rb_render_triage_text(view, diagnosis, &style, out, err);
-}
-
-static enum MHD_Result answer_triage(struct rb_request *request, const struct rb_snapshot *snapshot, const struct triage_options *options,
-                                     double round_s)
-{
-    static const char *const types[] = {"text/plain; charset=utf-8", "application/json", "text/html; charset=utf-8"};
-    struct rb_error err = {0};
-    struct rb_view view = rb_view_of(snapshot, request->server->clock);
-    struct rb_diagnosis_options how = {.max_age_ns = options->max_age_ns, .round_s = round_s};
-    struct rb_diagnosis diagnosis = {0};
-    RB_ARENA_AUTO *arena = rb_arena_new(DIAGNOSIS_MAX);
-    struct rb_body *body = rb_body_new();
-    enum form form = triage_form(request);
-    int rc = arena && body ? 0 : rb_error_set(&err, RB_ENOMEM, "out of memory");
-    if (rc == 0)
-        rc = rb_diagnose(&view, &how, arena, &diagnosis, &err);
-    if (rc == 0)
-        rc = render_triage(&view, &diagnosis, form, options->language, &body->bytes, &err);
-    if (rc == 0)
-        return answer_rendered(request, 200, types[form], body);
-    rb_body_unref(body);
-    return failed(request, &err);
-}
-
-/* Starts a round; false: answer with what is known. */
-static bool start_round(struct rb_request *request, const struct rb_view *view, const struct triage_options *options)
-{
-    int64_t now = rb_server_now(request->server);
-    struct rb_command *command = !view->stuck && options->fresh ? rb_command_new(RB_COMMAND_ROUND) : NULL;
-    if (!command)
-        return false;
-    command->max_age_ns = options->max_age_ns;
-    command->deadline_ns = now + options->deadline_ns;
-    return rb_wait_start(request, command, now + options->deadline_ns + WAIT_SLACK);
-}
-
-enum MHD_Result rb_handle_triage(struct rb_request *request)
-{
-    struct rb_cache *cache = rb_cache_current(request->server);
-    if (!cache)
-        return not_yet(request);
-    struct rb_view view = rb_view_of(cache->snapshot, request->server->clock);
-    struct triage_options options;
-    enum MHD_Result result = MHD_YES;
-    const struct rb_command *done = request->waiter && rb_wait_finished(request) ? request->waiter->command : NULL;
-    if (!triage_options(request, cache->snapshot, &options))
-        result = bad_argument(request);
-    else if (done && done->status < 400)
-        result = answer_triage(request, done->snapshot ? done->snapshot : cache->snapshot, &options, done->duration_s);
-    else if (request->waiter || !start_round(request, &view, &options))
-        result = answer_triage(request, cache->snapshot, &options, (double)NAN);
-    rb_cache_unref(cache);
-    return result;
 }

@@ -4,15 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "incident_report.h"
 #include "internal.h"
 #include "runbook/base/units.h"
 #include "runbook/incident/webhook.h"
 
 #define WAIT_SLACK      (250 * RB_NS_PER_MS)
 #define CHANGE_DEADLINE (20 * RB_NS_PER_S)
-#define TRIAGE_DEADLINE (3 * RB_NS_PER_S)
-#define TRIAGE_AGE      (5 * RB_NS_PER_S)
 #define HOOK_ARENA_MAX  ((size_t)8 << 20)
 
 static enum MHD_Result start(struct rb_request *request, struct rb_command *take_command, int64_t wait_ns)
@@ -138,40 +135,6 @@ enum MHD_Result rb_handle_alerts(struct rb_request *request)
     command->payload = parsed;
     command->payload_free = free_parsed;
     return start(request, command, CHANGE_DEADLINE);
-}
-
-/* ---- POST /triage ---- */
-
-/* The very bytes that are kept in the incident's folder. */
-static enum MHD_Result answer_report(struct rb_request *request, const struct rb_incident_report *report)
-{
-    const char *accept = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "Accept");
-    bool json = rb_accept_quality(accept, "application/json", NULL, false) > rb_accept_quality(accept, "text/plain", NULL, false);
-    const struct rb_buf *bytes = json ? &report->triage_json : &report->triage_text;
-    struct rb_answer sent = {.status = 200,
-                             .type = json ? "application/json" : "text/plain; charset=utf-8",
-                             .tail = rb_buf_str(bytes),
-                             .tail_len = bytes->len,
-                             .vary = true};
-    return rb_answer_send(request, &sent);
-}
-
-enum MHD_Result rb_handle_triage_open(struct rb_request *request)
-{
-    if (!request->waiter) {
-        struct rb_command *command = command_of(request, RB_COMMAND_ROUND, RB_VERB_LIST);
-        if (command) {
-            command->opens_incident = true;
-            command->max_age_ns = TRIAGE_AGE;
-        }
-        return start(request, command, TRIAGE_DEADLINE);
-    }
-    const struct rb_command *command = request->waiter->command;
-    if (!rb_wait_finished(request))
-        return rb_handle_triage(request); /* the disk or the loop hangs: what is known, with no incident in it */
-    if (command->status >= 400 || !command->payload)
-        return answer(request, "application/json");
-    return answer_report(request, command->payload);
 }
 
 /* ---- silences ---- */

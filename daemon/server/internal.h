@@ -166,10 +166,18 @@ enum MHD_Result rb_answer_send(struct rb_request *request, struct rb_answer *ans
 enum MHD_Result rb_answer_problem(struct rb_request *request, int status, const char *type, const char *detail);
 enum MHD_Result rb_answer_text(struct rb_request *request, int status, const char *text);
 
+/* What the files of handlers share: a header or an argument, NULL when absent; `?lang=` or the daemon's language (false: not a language). */
+const char *rb_request_header(struct rb_request *request, const char *name);
+const char *rb_request_argument(struct rb_request *request, const char *name);
+bool rb_request_language(struct rb_request *request, const struct rb_snapshot *snapshot, enum rb_language *out);
+enum MHD_Result rb_answer_starting(struct rb_request *request);
+enum MHD_Result rb_answer_failed(struct rb_request *request, const struct rb_error *err);
+enum MHD_Result rb_answer_bad_argument(struct rb_request *request, const char *name); /* 400, and what the argument should be */
+enum MHD_Result rb_answer_rendered(struct rb_request *request, int status, const char *type, struct rb_body *take_body);
+
 enum MHD_Result rb_handle_page(struct rb_request *request);
 enum MHD_Result rb_handle_metrics(struct rb_request *request);
 enum MHD_Result rb_handle_status(struct rb_request *request);
-enum MHD_Result rb_handle_triage(struct rb_request *request);
 enum MHD_Result rb_handle_healthy(struct rb_request *request);
 enum MHD_Result rb_handle_ready(struct rb_request *request);
 enum MHD_Result rb_handle_reload(struct rb_request *request);
@@ -177,8 +185,10 @@ enum MHD_Result rb_handle_checks(struct rb_request *request);
 enum MHD_Result rb_handle_check(struct rb_request *request);
 enum MHD_Result rb_handle_run(struct rb_request *request);
 enum MHD_Result rb_handle_openapi(struct rb_request *request);
-/* incident_routes.c */
+/* triage_routes.c */
+enum MHD_Result rb_handle_triage(struct rb_request *request);
 enum MHD_Result rb_handle_triage_open(struct rb_request *request);
+/* incident_routes.c */
 enum MHD_Result rb_handle_incidents(struct rb_request *request);
 enum MHD_Result rb_handle_incident(struct rb_request *request);
 enum MHD_Result rb_handle_incident_note(struct rb_request *request);

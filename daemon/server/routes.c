@@ -23,7 +23,7 @@ const struct rb_route rb_routes[] = {
     {"/status", "GET", "The state of every check.", "application/json text/plain", READ, rb_handle_status},
     {"/triage", "GET", "A ranked diagnosis; brings stale triage checks forward.", "text/plain application/json text/html", READ,
      rb_handle_triage},
-    {"/triage", "POST", "The same, and opens an incident that keeps the report.", "text/plain application/json", WRITE,
+    {"/triage", "POST", "The same, and opens an incident that keeps the report.", "text/plain application/json text/html", WRITE,
      rb_handle_triage_open},
     {"/api/v1/incidents", "GET", "All incidents, the newest first.", "application/json", READ, rb_handle_incidents},
     {"/api/v1/incidents/{name}", "GET", "One incident with its events and its part of the timeline.", "application/json", READ,

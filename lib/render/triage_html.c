@@ -220,6 +220,12 @@ int rb_render_triage_html(const struct rb_view *view, const struct rb_diagnosis 
         writers[i](&t, &text);
         row(out, rb_message(language, labels[i]), rb_buf_str(&text));
     }
+    if (diagnosis->incident) {
+        rb_buf_reset(&text);
+        rb_buf_addf(&text, "%s %s", rb_message(language, diagnosis->incident_unstored ? RB_MSG_RECORD_UNSTORED : RB_MSG_RECORD_INCIDENT),
+                    diagnosis->incident);
+        row(out, rb_message(language, RB_MSG_RECORD), rb_buf_str(&text));
+    }
     rb_buf_adds(out, "</dl>\n");
     for (size_t i = 0; i < diagnosis->cause_count; i++)
         add_cause(&t, i, out);
