@@ -6,7 +6,7 @@
         w.act("api", "stop")
 
 The function is the fault. Further steps are functions of the world, too, and all but the fault happen in the control twin as well:
-    history   before the daemons' life that counts, but after a first, healthy one: what they knew before is kept (baselines, `since`)
+    history   ends a first life of the daemons, `history_days` ago as they believe: what they knew is kept (baselines, `since`). They still run when it begins
     prepare   before the daemons start: how the world stands
     noise     after everything was seen well: what happens beside the fault and has nothing to do with it
     after     after the fault showed, before the report is asked for (a recovery)
@@ -33,10 +33,12 @@ class Scenario:
     words: tuple = ()              # must stand in the report
     not_words: tuple = ()          # must not
     shows: dict = dataclasses.field(default_factory=dict)        # {check: state or reason} that has to be seen before the report is asked for
-    noise_shows: dict = dataclasses.field(default_factory=dict)  # the same for noise, and for history and prepare
+    noise_shows: dict = dataclasses.field(default_factory=dict)  # the same for noise
     standing: tuple = ()           # checks that are not well before the fault, in the twin, too
     checks: Callable = None        # further checks: of the world, a list of mappings
     history: Optional[Callable] = None
+    history_days: float = 4.0
+    history_shows: dict = dataclasses.field(default_factory=dict)
     prepare: Optional[Callable] = None
     noise: Optional[Callable] = None
     after: Optional[Callable] = None

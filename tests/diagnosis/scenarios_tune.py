@@ -96,3 +96,309 @@ def _(w):
           verdict="undetermined", shows={"docker": "no_permission", "shop-stack": "unknown"})
 def _(w):
     os.chmod(w.engine.socket, 0o600)
+
+
+@scenario("docker-unseen-and-pricing-killed", "observer", truth="an exporter was killed; that Docker cannot be seen is another matter", causes=["pricing-port"],
+          symptoms=["pricing", "prom"], noise=lambda w: os.chmod(w.engine.socket, 0o600), noise_shows={"shop-stack": "no_permission"},
+          standing=("docker", "shop-stack", "obs-stack", "db-port", "api-port", "dashboard-port"), shows={"pricing": "fail", "prom": "fail"})
+def _(w):
+    w.kill("pricing")
+
+
+@scenario("database-gone-behind-a-wall", "observer", truth="the database is gone; its container cannot be looked at, and that is no cause", causes=[("db-port", "db")],
+          symptoms=API_DOWN, shows={"db-port": "fail", "dashboard": "fail", "shop-stack": "unknown"})
+def _(w):
+    os.chmod(w.engine.socket, 0o600)
+    w.act("db", "kill")
+
+
+@scenario("worker-of-another-user", "observer", truth="the worker runs as another user: its environment cannot be read, which says nothing about it", verdict="undetermined",
+          shows={"env-off": "unknown"}, words=["UNKNOWN"])
+def _(w):
+    w.kill("worker")
+    w.start("worker", uid=0)
+
+
+@scenario("unreadable-file", "observer", truth="a file may not be read by the daemons; nothing is known to be broken", shows={"configs": "unknown"}, verdict="undetermined",
+          words=["features.json"])
+def _(w):
+    os.chown(w.file("config/features.json"), 0, 0)
+    os.chmod(w.file("config/features.json"), 0o600)
+
+
+# ---- more of containers
+
+@scenario("api-crash-loop", "simple repair", truth="the api ends again and again, because of an edit of its configuration", causes=["shop-stack"],
+          symptoms=["api-port", "prom", *API_DOWN], words=["shop-api-1", "config/api.toml", "service.database must be host:port"], shows={"shop-stack": "crash_loop"},
+          prepare=lambda w: w.run_container("api", restart="always"))
+def _(w):
+    w.edit("config/api.toml", "host.docker.internal:5432", "host.docker.internal")
+    time.sleep(1.2)
+    w.tell("api", "exit 1 terminated")
+
+
+@scenario("dashboard-unhealthy", "simple", truth="the dashboard answers with errors, its container's health check sees it, too", causes=[("shop-stack", "dashboard")],
+          words=["shop-dashboard-1"], shows={"shop-stack": "unhealthy", "dashboard": "fail"},
+          prepare=lambda w: w.run_container("dashboard", health=["/bin/wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3000/metrics"]))
+def _(w):
+    w.tell("dashboard", "status 500")
+
+
+@scenario("db-paused", "simple repair", truth="somebody paused the database's container", causes=["shop-stack"], symptoms=["db", *API_DOWN], words=["shop-db-1", "paused"],
+          shows={"shop-stack": "paused", "db": "fail", "dashboard": "fail"})
+def _(w):
+    w.act("db", "pause")
+
+
+@scenario("api-removed", "simple", truth="the api's container was removed", causes=["shop-stack"], symptoms=["api-port", "prom", *API_DOWN], words=["api"],
+          shows={"shop-stack": "missing", "dashboard": "fail"})
+def _(w):
+    w.remove_container("api")
+
+
+@scenario("api-wrong-image", "simple", truth="the api's container was made from another image, in which nothing listens", causes=[("shop-stack", "api")],
+          symptoms=["proxy", "public", "dashboard", "prom"], words=["test/other"], shows={"shop-stack": "image_changed", "api": "fail", "dashboard": "fail"})
+def _(w):
+    w.engine.load("test/other:1", extra="other")
+    w.run_container("api", argv=["/bin/sleep", "3600"], image="test/other:1")
+
+
+@scenario("published-port-taken", "simple", truth="a stranger took the api's port while its container was down, so that it cannot start", causes=["api-port"], symptoms=["shop-stack"],
+          words=["8080"], shows={"shop-stack": "fail", "api-port": "wrong_owner"})
+def _(w):
+    w.act("api", "stop")
+    w.stranger("intruder", "--port", "8080")
+    time.sleep(0.5)
+    w.engine.ask("POST", "/containers/shop-api-1/start")
+
+
+@scenario("two-projects", "compound", truth="the database and Prometheus ended, each for itself", causes=["shop-stack", "obs-stack"],
+          symptoms=["db-port", "db", *API_DOWN, "prom-ready", "prom"], words=["shop-db-1", "obs-prometheus-1"],
+          shows={"shop-stack": "fail", "obs-stack": "fail", "dashboard": "fail", "prom": "fail"})
+def _(w):
+    w.tell("db", "exit 5 fatal: cannot map segment")
+    w.act("prometheus", "kill")
+
+
+# ---- Prometheus
+
+@scenario("prometheus-config-broken", "simple repair", truth="an edit of the scrape configuration kept Prometheus from starting again", causes=["obs-stack"], symptoms=PROMETHEUS_DOWN,
+          words=["config/prometheus.yml", "obs-prometheus-1", "unmarshal"], shows={"obs-stack": "exited", "dashboard": "fail"})
+def _(w):
+    w.edit("config/prometheus.yml", '      - targets: ["host.docker.internal:9101"]', '      - targets: "host.docker.internal:9101"')
+    time.sleep(1.2)
+    w.act("prometheus", "restart")
+
+
+@scenario("target-dropped", "simple repair", truth="a job was taken out of the scrape configuration; its exporter is well", causes=["prom"], words=["orders", "config/prometheus.yml"],
+          shows={"prom": "job_missing"})
+def _(w):
+    text = w.read("config/prometheus.yml")
+    w.write("config/prometheus.yml", text.replace("  - job_name: orders\n    static_configs:\n      - targets: [\"host.docker.internal:9102\"]\n", ""))
+    time.sleep(1.2)
+    w.act("prometheus", "kill", "?signal=HUP")
+
+
+@scenario("rule-broken", "simple", truth="a rule was edited so that it cannot be evaluated", causes=["prom"], words=["config/rules.yml"], shows={"prom": "rule_error"})
+def _(w):
+    w.edit("config/rules.yml", "expr: sum(up)", "expr: up / on() group_left() up")
+    time.sleep(1.2)
+    w.act("prometheus", "kill", "?signal=HUP")
+
+
+@scenario("prometheus-killed-and-orders-too", "compound", truth="Prometheus was killed, and so was an exporter: one does not explain the other", causes=["obs-stack", "orders-port"],
+          symptoms=["orders", *PROMETHEUS_DOWN], shows={"obs-stack": "fail", "orders-port": "fail", "dashboard": "fail"})
+def _(w):
+    w.act("prometheus", "kill")
+    w.kill("orders")
+
+
+# ---- more of programs
+
+@scenario("proxy-killed", "simple repair", truth="the proxy was killed", causes=["proxy-port"], symptoms=["proxy", "public", "dashboard"], words=["8081"],
+          shows={"proxy": "fail", "dashboard": "fail"})
+def _(w):
+    w.kill("proxy")
+
+
+@scenario("proxy-hangs", "simple", truth="the proxy hangs: nothing tells why", undetermined=["proxy"], symptoms=["public", "dashboard"], shows={"proxy": "timeout", "dashboard": "fail"})
+def _(w):
+    w.stop_process("proxy")
+
+
+@scenario("pricing-wrong-page", "simple", truth="the program on the exporter's port answers with other metrics", causes=[("pricing-port", "pricing")], words=["9101"],
+          shows={"pricing-port": "wrong_marker", "pricing": "fail"})
+def _(w):
+    w.tell("pricing", "marker stock")
+
+
+@scenario("stranger-on-the-exporter", "simple", truth="a stranger took the exporter's port after its end", causes=["pricing-port"], symptoms=["pricing"], words=["9101"],
+          shows={"pricing-port": "wrong_marker", "pricing": "fail"})
+def _(w):
+    w.kill("pricing")
+    w.stranger("intruder", "--port", "9101")
+
+
+@scenario("worker-armed", "simple", truth="the worker was started with a forbidden variable", causes=["env-off"], words=["PAY_LIVE", "VIOLATED"], shows={"env-off": "denied_set"})
+def _(w):
+    w.kill("worker")
+    w.start("worker", env={"PAY_LIVE": "1"})
+
+
+@scenario("names-gone", "simple", truth="the name server was killed", causes=[("names", "public")], shows={"public": "fail"}, words=["shop.test"])
+def _(w):
+    w.kill("names")
+
+
+@scenario("certificate-expired", "simple", truth="the edge serves an expired certificate", causes=["edge"], words=["expired"], shows={"edge": "tls_expired"})
+def _(w):
+    with open(w.path("tls", "expired.pem"), "rb") as file, open(w.path("tls", "edge.pem"), "wb") as out:
+        out.write(file.read())
+    w.kill("edge", signal.SIGTERM)
+    w.start("edge")
+
+
+# ---- more of files
+
+@scenario("file-removed", "simple repair", truth="a configuration file was deleted, and the report needs it", causes=["files"], symptoms=["report"], words=["config/report.toml"],
+          shows={"files": "missing", "report": "fail"})
+def _(w):
+    os.unlink(w.file("config/report.toml"))
+
+
+@scenario("syntax-broken", "simple repair", truth="a JSON file was broken by an edit", causes=["configs"], words=["config/features.json"], shows={"configs": "broken"})
+def _(w):
+    w.edit("config/features.json", '"green"]', '"green"')
+
+
+@scenario("safety-flipped", "simple repair", truth="payments were switched on in the configuration", causes=["payments-off"], words=["config/api.toml", "VIOLATED"],
+          shows={"payments-off": "wrong_value"})
+def _(w):
+    w.edit("config/api.toml", "live = false", "live = true")
+
+
+@scenario("safety-flipped-beside-a-crash", "compound", truth="payments were switched on, and the database crashed; one is not the other's cause", causes=["payments-off", "shop-stack"],
+          symptoms=["db-port", "db", *API_DOWN], words=["VIOLATED", "shop-db-1"], shows={"payments-off": "fail", "shop-stack": "fail", "dashboard": "fail"})
+def _(w):
+    w.edit("config/api.toml", "live = false", "live = true")
+    w.tell("db", "exit 4 fatal: lost its log")
+
+
+@scenario("tool-missing", "simple", truth="a tool was deleted", causes=["shopctl"], words=["shopctl"], shows={"shopctl": "not_found"})
+def _(w):
+    os.unlink(w.file("bin/shopctl"))
+
+
+@scenario("disk-full", "simple", truth="the data disk is full: what writes there fails", causes=["data-disk"], symptoms=["report", *API_DOWN], words=["data"],
+          shows={"data-disk": "disk_low", "report": "fail", "api": "fail", "dashboard": "fail"})
+def _(w):
+    w.fill_disk()
+
+
+@scenario("disk-fills-slowly", "slow_burn", truth="the data disk was low for a while and is full now", causes=["data-disk"], symptoms=["report", *API_DOWN], standing=["data-disk"],
+          noise=lambda w: w.fill_disk(leave=400 << 10), noise_shows={"data-disk": "warn"}, shows={"data-disk": "fail", "report": "fail", "dashboard": "fail"})
+def _(w):
+    w.fill_disk()
+
+
+@scenario("disk-low-but-innocent", "slow_burn coincidence", truth="the disk is low since long; the crash has other reasons", causes=["shop-stack"], symptoms=["db-port", "db", *API_DOWN],
+          prepare=lambda w: w.fill_disk(leave=400 << 10), standing=["data-disk"], words=["shop-db-1", "code 6"], shows={"shop-stack": "exited", "dashboard": "fail"})
+def _(w):
+    w.tell("db", "exit 6 fatal: checksum of block 9 is wrong")
+
+
+def conflict(w):
+    w.git("checkout", "-q", "-b", "rows")
+    w.edit("config/report.toml", "rows = 20", "rows = 50")
+    w.commit("More rows")
+    w.git("checkout", "-q", "main")
+    w.edit("config/report.toml", "rows = 20", "rows = 10")
+    w.commit("Fewer rows")
+    w.git("merge", "-q", "rows", check=False)
+
+
+@scenario("merge-in-progress", "simple repair", truth="a merge stopped at a conflict, and its markers broke a file", causes=["repo"], symptoms=["configs", "report"], words=["merge", "config/report.toml"],
+          shows={"repo": "operation", "configs": "broken"})
+def _(w):
+    conflict(w)
+
+
+@scenario("lock-left-behind", "simple repair", truth="a git process died and left its lock", causes=["repo"], words=["index.lock"], shows={"repo": "stuck_lock"})
+def _(w):
+    w.write(".git/index.lock", "", age=3600)
+
+
+# ---- coincidence
+
+@scenario("old-edit-then-crash", "coincidence", truth="the api crashed for a reason of its own; its configuration was edited three days ago", causes=["shop-stack"],
+          symptoms=["api-port", "prom", *API_DOWN], standing=["config-drift"], words=["code 11", "too many open connections"], not_words=["pool = 9", "8 -> 9"],
+          history=lambda w: None, prepare=lambda w: w.edit("config/api.toml", "pool = 8", "pool = 9", age=3 * DAY), shows={"shop-stack": "exited", "dashboard": "fail"})
+def _(w):
+    w.tell("api", "exit 11 fatal: too many open connections")
+
+
+@scenario("commit-before-a-kill", "coincidence", truth="an exporter was killed; a commit a moment before touched a text that nobody reads", causes=["pricing-port"],
+          symptoms=["pricing", "prom"], not_words=["notes.md"], shows={"pricing": "fail", "prom": "fail"}, noise=lambda w: (w.edit("docs/notes.md", "Nothing", "Little"), w.commit("Notes")))
+def _(w):
+    w.kill("pricing")
+
+
+@scenario("edit-before-a-hang", "coincidence", truth="the exporter hangs; an edit of a file that it does not read says nothing", undetermined=["orders"], symptoms=["prom"], standing=["config-drift"],
+          noise=lambda w: w.edit("config/banner.txt", "Welcome", "Hello"), noise_shows={"config-drift": "warn"}, shows={"orders": "timeout", "prom": "fail"})
+def _(w):
+    w.stop_process("orders")
+
+
+def orders_gone(w):
+    w.kill("orders")
+
+
+@scenario("long-failing-and-new", "coincidence slow_burn", truth="an exporter is down since two days, which everybody knows; now the database crashed", causes=["shop-stack"],
+          symptoms=["db-port", "db", *API_DOWN], may=("orders-port", "orders", "prom"), standing=("orders-port", "orders", "prom"), history=orders_gone, history_days=2,
+          history_shows={"orders-port": "fail", "prom": "fail"}, words=["code 8"], shows={"shop-stack": "exited", "dashboard": "fail"})
+def _(w):
+    w.tell("db", "exit 8 fatal: no more file handles for segments")
+
+
+def silence_and_kill(w):
+    for daemon in w.daemons.values():
+        for name in ("orders-port", "orders"):
+            answer = daemon.post("/api/v1/silences", b'{"check": "%s", "for": "1h", "reason": "known"}' % name.encode())
+            assert answer.status < 300, answer.text
+    w.kill("orders")
+
+
+@scenario("silenced-and-new", "coincidence", truth="an exporter is down and silenced; now the proxy was killed", causes=["proxy-port"], symptoms=["proxy", "public", "dashboard"],
+          may=("orders-port", "orders", "prom"), standing=("orders-port", "orders", "prom"), noise=silence_and_kill, noise_shows={"orders-port": "fail", "prom": "fail"},
+          shows={"proxy": "fail", "dashboard": "fail"})
+def _(w):
+    w.kill("proxy")
+
+
+def flap(w):
+    for _ in range(4):
+        for line in ("status 500", ""):
+            w.tell("orders", line)
+            time.sleep(1.1)
+
+
+@scenario("flapping-and-new", "coincidence", truth="an exporter flaps for a while; now the proxy was killed", causes=["proxy-port"], symptoms=["proxy", "public", "dashboard"],
+          may=("orders", "prom"), standing=("orders", "prom"), noise=flap, shows={"proxy": "fail", "dashboard": "fail"})
+def _(w):
+    w.kill("proxy")
+    w.tell("orders", "status 500")
+
+
+# ---- recovery
+
+@scenario("api-came-back", "recovery", truth="the api was stopped and started again before anybody asked", verdict="healthy", shows={"dashboard": "fail"},
+          after=lambda w: w.act("api", "start"), after_shows={"dashboard": "ok", "prom": "ok", "shop-stack": "ok"})
+def _(w):
+    w.act("api", "stop")
+
+
+@scenario("one-of-two-came-back", "recovery", truth="two exporters were killed; one runs again", causes=["orders-port"], symptoms=["orders", "prom"], shows={"pricing": "fail", "orders": "fail"},
+          after=lambda w: w.start("pricing"), after_shows={"pricing": "ok", "pricing-port": "ok", "prom": "fail"})
+def _(w):
+    w.kill("pricing")
+    w.kill("orders")

@@ -194,9 +194,9 @@ def plan(folder, socket):
 
     checks = [
         {"name": "docker", "kind": "docker", "socket": socket, "severity": "page"},
-        {"name": "shop-stack", "kind": "compose", "project": "shop", "services": ["db", "api", "dashboard"], "socket": socket, "window": "2s", "severity": "page",
+        {"name": "shop-stack", "kind": "compose", "project": "shop", "services": ["db", "api", "dashboard"], "file": ["docker-compose.yml"], "socket": socket, "window": "2s", "severity": "page",
          "depends_on": ["docker"], "runbook": "Containers"},
-        {"name": "obs-stack", "kind": "compose", "project": "obs", "services": ["prometheus"], "socket": socket, "window": "2s", "severity": "page",
+        {"name": "obs-stack", "kind": "compose", "project": "obs", "services": ["prometheus"], "file": ["obs/docker-compose.yml"], "socket": socket, "window": "2s", "severity": "page",
          "depends_on": ["docker"], "runbook": "Containers"},
         {"name": "db-port", "kind": "port", "port": 5432, "owner": owner("shop-db-1"), "depends_on": ["shop-stack"]},
         {"name": "db", "kind": "tcp", "address": "localhost:5432", "steps": [{"expect": "^READY db"}], "depends_on": ["db-port"]},
@@ -641,8 +641,15 @@ class World:
     def checks(self):
         return only(plan(self.folder, self.engine.socket) + self.extra_checks, self.kinds)
 
-    def wake_daemons(self, fresh=True):
-        """Both at once; fresh=False: with the state that they had."""
+    def clock_shift(self, seconds):
+        """Environment of a daemon whose wall clock is off by that."""
+        library = self.path("programs", "clock_shift.so")
+        if not os.path.exists(library):
+            subprocess.run([os.environ.get("CC", "cc").split()[-1], "-shared", "-fPIC", "-O1", "-o", library, os.path.join(HERE, "fixtures", "clock_shift.c"), "-ldl"], check=True)
+        return {"LD_PRELOAD": library, "CLOCK_SHIFT_S": str(int(seconds))}
+
+    def wake_daemons(self, fresh=True, age=0):
+        """Both at once; fresh=False: with the state that they had. age: so many seconds ago, as they believe."""
         kept = {} if fresh else self.kept
         checks = self.checks()
         for number, way in enumerate(WAYS):
@@ -651,6 +658,7 @@ class World:
                 shutil.rmtree(self.path("state-" + way))
                 os.makedirs(self.path("state-" + way))
             self.daemons[way] = Watcher(configuration(checks, way), root=self.root, binary=self.binary, state_dir=self.path("state-" + way), port=9112 + number, ready=False,
+                                        env=self.clock_shift(-age) if age else None,
                                         prefix=["setpriv", f"--reuid={UID}", f"--regid={UID}", f"--groups={DOCKER_GID}"])
         for daemon in self.daemons.values():
             daemon.wait_ready()
