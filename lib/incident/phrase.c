@@ -1,7 +1,8 @@
 /* The German catalogue: finds the row that a finished English sentence has the form of, and says its German.
  *
- * A row's marks stand for the parts that were filled in: %1…%9 is one word, %a…%i is any text, both kept as they are; %A…%I is any text that is itself looked up. Of the rows that fit, the one with
- * most text of its own counts, so "%a: %B" never takes what a whole sentence knows. A row without a word of its own counts only when one of its parts is known: "x: y" of a foreign program stays foreign.
+ * A row's marks stand for the parts that were filled in: %1…%9 is one word, %a…%i is any text, both kept as they are; %A…%I is any text that is itself looked up. Of the rows that fit, the one counts
+ * whose own words begin first in the text, then the one with more of them. A row without a word of its own ("%a: %A") comes last, and only when one of its parts is known: "x: y" of a foreign program
+ * stays foreign.
  *
  * Texts may be hostile: matching backtracks over the marks of one row, so each look-up has a budget of bytes, and what is longer or deeper than its limit is copied. */
 #include "runbook/incident/phrase.h"
@@ -85,7 +86,7 @@ static bool fits(struct match *match, const char *pattern, const char *text, con
     return false;
 }
 
-/* Bytes of a row that are its own, letters only. */
+/* Letters of a row that are its own. */
 static size_t own_text(const char *pattern)
 {
     size_t count = 0;
@@ -156,23 +157,31 @@ static bool say_joined(struct rb_buf *out, struct span text, unsigned depth, uns
     return false;
 }
 
+struct found {
+    const struct row *row;
+    struct match match;
+    size_t start; /* where the row's own text begins: a row that knows only the end of a sentence is not its form */
+    size_t own;
+};
+
+static void consider(struct found *best, const struct row *row, const struct match *match)
+{
+    size_t own = own_text(row->english), start = is_mark(row->english) ? match->marks[mark_of(row->english[1]) % MARKS].len : 0;
+    if (own == 0 || (best->row && (start > best->start || (start == best->start && own <= best->own))))
+        return;
+    *best = (struct found){.row = row, .match = *match, .start = start, .own = own};
+}
+
 static bool say(struct rb_buf *out, struct span text, unsigned depth, unsigned *budget)
 {
-    size_t best_own = 0, best = ROWS;
-    struct match found;
+    struct found best = {0};
     for (size_t i = 0; i < ROWS && depth < DEPTH; i++) {
         struct match match = {.budget = budget};
-        if (!fits(&match, rows[i].english, text.start, text.start + text.len))
-            continue;
-        size_t own = own_text(rows[i].english);
-        if (own > best_own) {
-            best_own = own;
-            best = i;
-            found = match;
-        }
+        if (fits(&match, rows[i].english, text.start, text.start + text.len))
+            consider(&best, &rows[i], &match);
     }
-    if (best < ROWS) {
-        (void)fill(out, &rows[best], &found, depth);
+    if (best.row) {
+        (void)fill(out, best.row, &best.match, depth);
         return true;
     }
     if (say_joined(out, text, depth, budget))

@@ -475,7 +475,8 @@ static void conclude(struct run *run)
         rb_outcome_set(run->out, RB_RESULT_FAIL, run->first_reason, "%zu violations, %zu keys checked; first: %s", run->violations,
                        run->checked, run->first);
     else if (run->out->result == RB_RESULT_OK)
-        rb_outcome_say(run->out, "%zu keys in %zu files", run->checked, run->files);
+        rb_outcome_say(run->out, "%zu key%s in %zu file%s", run->checked, run->checked == 1 ? "" : "s", run->files,
+                       run->files == 1 ? "" : "s");
 }
 
 static void run_check(const struct rb_check_ctx *ctx, struct rb_outcome *out)

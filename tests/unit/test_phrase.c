@@ -94,7 +94,9 @@ START_TEST(test_sentences)
     expect("port 80 is held by nginx (pid 7) on 0.0.0.0:80, expected python",
            "Port 80 ist belegt von nginx (PID 7) auf 0.0.0.0:80, erwartet python");
     expect("2 changed, 1 removed since 2026-08-19", "2 geändert, 1 gelöscht seit 2026-08-19");
-    expect("1 keys in 1 files", "1 Schlüssel in 1 Datei");
+    expect("1 key in 1 file", "1 Schlüssel in 1 Datei");
+    expect("1 of 3 files broken: a.json:1:9: trailing comma (valid only as JSON with comments: exclude it, or set json: lenient)",
+           "1 von 3 Dateien defekt: a.json:1:9: trailing comma (nur als JSON mit Kommentaren gültig: ausschließen oder json: lenient)");
     expect("57 keys in 12 files", "57 Schlüssel in 12 Dateien");
     expect("p: 1 of 1 containers run", "p: 1 von 1 Container läuft");
     expect("/ is 91 % full (42 GiB free); up 3 min", "/ ist zu 91 % voll (42 GiB frei); Uptime 3 min");
