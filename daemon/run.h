@@ -99,7 +99,7 @@ void rb_exchanges_start(struct rb_exchanges *exchanges, struct rb_run *run);
 struct rb_exchange_stats rb_exchanges_stats(const struct rb_exchanges *exchanges);
 void rb_exchanges_free(struct rb_exchanges *exchanges);
 
-struct rb_scans; /* gathers due scan runs for up to 200 ms, then one helper process runs them all in one pass */
+struct rb_scans; /* gathers due scan runs for up to 200 ms (by hand: 5), then one helper process runs them all in one pass */
 struct rb_scan_stats {
     uint64_t runs, failures;
     int64_t peak_resident_bytes;

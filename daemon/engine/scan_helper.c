@@ -1,13 +1,12 @@
-/* The scan helper's main: the daemon's own binary, started anew, reads a job from stdin, walks the tree once for all checks in it, writes
- * one outcome a line in
- * the job's order and at last what it cost, and ends. Whatever a parser does to it, the daemon is another process.
+/* The scan helper's main: reads a job from stdin, walks the tree once for all checks in it, writes one outcome a line in the job's order and at last what it cost, and ends.
+ * Whatever a parser does to it, the daemon is another process. Two programs begin here: runbookd-scan, and the daemon's own binary where that one is missing.
  *
- * Invariants: one line per check, also for one whose options no longer parse; nothing is written before everything is known, so that a
- * helper that dies leaves no half
+ * Invariants: one line per check, also for one whose options no longer parse; nothing is written before everything is known, so that a helper that dies leaves no half
  * truth; its deadline is the job's, the daemon kills it a little later. */
 #include "scan_wire.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -160,13 +159,21 @@ static int write_outcomes(struct helper *helper, int fd)
     return out.failed ? -1 : write_output(fd, &out);
 }
 
+/* The daemon shows the end of what is written here. */
+static int refuse(const struct rb_error *error)
+{
+    if (error->message[0] != '\0')
+        (void)fprintf(stderr, "%s\n", error->message);
+    return 1;
+}
+
 static int run(struct helper *helper, int in_fd, int out_fd)
 {
     RB_BUF_AUTO in;
     rb_buf_init(&in, SCAN_JOB_MAX_BYTES);
     struct rb_error error = {0};
     if (read_input(in_fd, &in) != 0 || scan_job_read(rb_buf_str(&in), in.len, helper->arena, &helper->job, &error) < 0)
-        return 1;
+        return refuse(&error);
     rb_buf_fini(&in);
     size_t count = helper->job.count;
     helper->specs = rb_arena_array(helper->arena, count + 1, sizeof *helper->specs);

@@ -77,7 +77,8 @@ int scan_job_write(const char *root, int64_t timeout_ms, struct rb_run *const *r
                                   node_to_json(spec->node));
         complete = json_array_append_new(checks, check) == 0;
     }
-    json_t *job = json_pack("{s: s, s: I, s: o}", "root", root, "timeout_ms", (json_int_t)timeout_ms, "checks", checks);
+    json_t *job = json_pack("{s: s, s: s, s: I, s: o}", "version", RB_VERSION, "root", root, "timeout_ms", (json_int_t)timeout_ms, "checks",
+                            checks);
     complete = complete && job && json_dump_callback(job, append_bytes, out, JSON_COMPACT) == 0;
     json_decref(job);
     if (!complete && !out->failed)
@@ -168,7 +169,14 @@ int scan_job_read(const char *text, size_t len, struct rb_arena *arena, struct s
 {
     json_error_t where;
     json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
-    const char *root = json_string_value(json_object_get(json, "root"));
+    const char *root = json_string_value(json_object_get(json, "root")), *version = json_string_value(json_object_get(json, "version"));
+    if (version && strcmp(version, RB_VERSION) != 0) {
+        rb_error_set(err, RB_EUNSUPPORTED,
+                     "runbookd %.40s asks the scan helper of runbookd %s: restart the daemon, its program was replaced", version,
+                     RB_VERSION);
+        json_decref(json);
+        return RB_EUNSUPPORTED;
+    }
     const json_t *checks = json_object_get(json, "checks"), *timeout = json_object_get(json, "timeout_ms");
     bool good = root && root[0] == '/' && json_is_integer(timeout) && json_is_array(checks) && json_array_size(checks) <= SCAN_JOB_MAX_RUNS;
     struct scan_job job = {0};

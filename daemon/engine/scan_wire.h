@@ -1,5 +1,5 @@
-/* What the daemon tells the scan helper, as text: the root and one entry per check. Both ends are the same binary, so the format has no
- * version. */
+/* What the daemon tells the scan helper, as text: the root and one entry per check. Both ends are of one version, which the job names:
+ * the format has none of its own. */
 #ifndef RUNBOOKD_ENGINE_SCAN_WIRE_H
 #define RUNBOOKD_ENGINE_SCAN_WIRE_H
 
@@ -25,7 +25,7 @@ struct scan_job {
 /* Appends the job for `count` runs of one root. RB_ENOMEM or RB_ELIMIT. */
 int scan_job_write(const char *root, int64_t timeout_ms, struct rb_run *const *runs, size_t count, struct rb_buf *out,
                    struct rb_error *err) RB_MUST_CHECK;
-/* Reads one. RB_EPARSE when it is none. */
+/* Reads one. RB_EPARSE when it is none, RB_EUNSUPPORTED when another version of the program wrote it. */
 int scan_job_read(const char *text, size_t len, struct rb_arena *arena, struct scan_job *out, struct rb_error *err) RB_MUST_CHECK;
 
 /* main() of the helper with everything given, for tests: reads the job from `in_fd`, knows `kinds`, writes to `out_fd`. Returns the exit

@@ -13,7 +13,8 @@
 enum { DEFAULT_MAX_FILE = 64 << 20, DEADLINE_STRIDE = 16 };
 
 struct engine {
-    struct scan_plan plan; /* its arena holds the listing and the patterns */
+    struct scan_plan plan;
+    struct rb_pattern *patterns; /* all jobs', for as long as the set lives */
 };
 
 static void stop_job(struct scan_job_state *job, const char *why)
@@ -134,13 +135,39 @@ static int visit_batches(struct engine *engine, struct scan_feed *feed, bool *ou
     return code;
 }
 
+/* All jobs' patterns as one set. */
+static int compile_patterns(struct engine *engine, struct rb_error *err)
+{
+    size_t count = 0, bad = 0;
+    for (size_t i = 0; i < engine->plan.count; i++) {
+        engine->plan.states[i].first_pattern = count;
+        count += engine->plan.states[i].request.pattern_count;
+    }
+    if (count == 0)
+        return 0;
+    engine->patterns = calloc(count, sizeof(*engine->patterns)); /* the arena is the listing's by now */
+    if (!engine->patterns)
+        return rb_error_set(err, RB_ENOMEM, "out of memory while compiling patterns");
+    for (size_t i = 0; i < engine->plan.count; i++) {
+        const struct scan_job_state *state = &engine->plan.states[i];
+        if (state->request.pattern_count > 0)
+            memcpy(engine->patterns + state->first_pattern, state->request.patterns,
+                   state->request.pattern_count * sizeof(*engine->patterns));
+    }
+    return rb_pattern_set_new(engine->patterns, count, &engine->plan.set, &bad, err);
+}
+
+/* Patterns are compiled while the listing has begun: a large set takes as long as a large index. */
 static int visit_all(struct engine *engine, struct rb_error *err)
 {
     struct scan_feed *feed = calloc(1, sizeof(*feed));
     bool early = true;
     if (!feed)
         return rb_error_set(err, RB_ENOMEM, "out of memory at the beginning of a scan");
-    int code = scan_feed_start(feed, &engine->plan, err);
+    scan_feed_init(feed, &engine->plan);
+    int code = compile_patterns(engine, err);
+    if (code == 0)
+        code = scan_feed_start(feed, err);
     if (code == 0)
         code = visit_batches(engine, feed, &early, err);
     int listed = scan_feed_stop(feed, early || code < 0, err);
@@ -171,32 +198,9 @@ static int begin_jobs(struct engine *engine, struct rb_error *err)
     return 0;
 }
 
-/* All jobs' patterns as one set. */
-static int compile_patterns(struct engine *engine, struct rb_error *err)
-{
-    size_t count = 0, bad = 0;
-    for (size_t i = 0; i < engine->plan.count; i++) {
-        engine->plan.states[i].first_pattern = count;
-        count += engine->plan.states[i].request.pattern_count;
-    }
-    if (count == 0)
-        return 0;
-    struct rb_pattern *all = rb_arena_array(engine->plan.arena, count, sizeof(*all));
-    if (!all)
-        return rb_error_set(err, RB_ENOMEM, "out of memory while compiling patterns");
-    for (size_t i = 0; i < engine->plan.count; i++) {
-        const struct scan_job_state *state = &engine->plan.states[i];
-        if (state->request.pattern_count > 0)
-            memcpy(all + state->first_pattern, state->request.patterns, state->request.pattern_count * sizeof(*all));
-    }
-    return rb_pattern_set_new(all, count, &engine->plan.set, &bad, err);
-}
-
 static int run_jobs(struct engine *engine, struct rb_error *err)
 {
     int code = begin_jobs(engine, err);
-    if (code == 0)
-        code = compile_patterns(engine, err);
     if (code == 0)
         code = visit_all(engine, err);
     for (size_t i = 0; code == 0 && i < engine->plan.count; i++)
@@ -220,6 +224,7 @@ int rb_scan_run(const char *root, struct rb_scan_job *jobs, size_t count, struct
     for (size_t i = 0; engine.plan.states && i < count; i++)
         free(engine.plan.states[i].hits);
     rb_pattern_set_free(engine.plan.set);
+    free(engine.patterns);
     free(engine.plan.states);
     rb_arena_free(engine.plan.arena);
     return code;

@@ -1,7 +1,7 @@
 /* Threads that list, read and search a little ahead of the one that visits.
  *
  * Invariants: batches are handed out in order and taken in order; a batch is written by the thread it was handed to until `number` says that it is ready, then read by
- * the visiting thread until it is given back; at most SCAN_RING are under way, which bounds memory. An entry is written before `listed` passes it and never again, so
+ * the visiting thread until it is given back; at most four for each thread are under way, which bounds memory. An entry is written before `listed` passes it and never again, so
  * reading begins while the listing still runs. A small tree, one processor, or a
  * thread that cannot be started: the visiting thread lists or fills the batches itself, with the same result. */
 #include "scan_internal.h"
@@ -26,13 +26,13 @@ static void *work(void *context)
     struct scan_lane *lane = &feed->lanes[feed->lane_count++];
     for (;;) {
         size_t count = 0;
-        while (!feed->stop && (feed->next >= feed->taken + SCAN_RING || !is_listed(feed, feed->next, &count)))
+        while (!feed->stop && (feed->next >= feed->taken + feed->ring_size || !is_listed(feed, feed->next, &count)))
             (void)pthread_cond_wait(&feed->room, &feed->lock);
         if (feed->stop || !is_listed(feed, feed->next, &count) || count == 0)
             break;
         size_t number = feed->next++;
         (void)pthread_mutex_unlock(&feed->lock);
-        struct scan_batch *batch = &feed->ring[number % SCAN_RING];
+        struct scan_batch *batch = &feed->ring[number % feed->ring_size];
         scan_lane_fill(lane, batch, number * SCAN_BATCH, count);
         (void)pthread_mutex_lock(&feed->lock);
         batch->number = number + 1;
@@ -72,16 +72,22 @@ bool scan_feed_publish(struct scan_feed *feed, size_t count)
     return goes_on;
 }
 
-/* All that lanes need, before the first of them runs. */
-static bool prepare_lanes(struct scan_feed *feed)
+/* All that `count` lanes need, before the first of them runs. */
+static bool prepare_lanes(struct scan_feed *feed, size_t count)
 {
-    for (; feed->ring_size < SCAN_RING; feed->ring_size++)
+    for (; feed->ring_size < 4 * count; feed->ring_size++)
         if (scan_batch_init(&feed->ring[feed->ring_size], feed->plan, SCAN_BATCH_BYTES, NULL) < 0)
             return false;
-    for (size_t i = 0; i < SCAN_THREADS; i++)
+    for (size_t i = 0; i < count; i++)
         if (scan_lane_init(&feed->lanes[i], feed->plan, NULL) < 0)
             return false;
     return true;
+}
+
+static size_t processors(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count > 0 ? (size_t)count : 1;
 }
 
 /* Waits until the tree shows whether it is large enough for threads. */
@@ -92,30 +98,35 @@ static void start_lanes(struct scan_feed *feed)
         (void)pthread_cond_wait(&feed->ready, &feed->lock);
     bool worth = feed->listed >= WORTH_THREADS;
     (void)pthread_mutex_unlock(&feed->lock);
-    if (!worth || sysconf(_SC_NPROCESSORS_ONLN) < 2 || !prepare_lanes(feed))
+    size_t count = processors(), started = 0;
+    count = count < SCAN_THREADS ? count : SCAN_THREADS;
+    if (!worth || count < 2 || !prepare_lanes(feed, count))
         return;
-    size_t started = 0;
-    while (started < SCAN_THREADS && pthread_create(&feed->threads[started], NULL, work, feed) == 0)
+    while (started < count && pthread_create(&feed->threads[started], NULL, work, feed) == 0)
         started++;
     (void)pthread_mutex_lock(&feed->lock);
     feed->thread_count = started;
     (void)pthread_mutex_unlock(&feed->lock);
 }
 
-int scan_feed_start(struct scan_feed *feed, struct scan_plan *plan, struct rb_error *err)
+void scan_feed_init(struct scan_feed *feed, struct scan_plan *plan)
 {
     *feed = (struct scan_feed){.plan = plan};
-    int code = scan_lane_init(&feed->own, plan, err);
     (void)pthread_mutex_init(&feed->lock, NULL);
     (void)pthread_cond_init(&feed->ready, NULL);
     (void)pthread_cond_init(&feed->room, NULL);
+    feed->has_lister = processors() > 1 && pthread_create(&feed->lister, NULL, list, feed) == 0;
+}
+
+int scan_feed_start(struct scan_feed *feed, struct rb_error *err)
+{
+    int code = scan_lane_init(&feed->own, feed->plan, err);
     if (code == 0) {
-        code = scan_batch_init(&feed->ring[0], plan, SCAN_BATCH_BYTES, err);
+        code = scan_batch_init(&feed->ring[0], feed->plan, SCAN_BATCH_BYTES, err);
         feed->ring_size = 1;
     }
     if (code < 0)
         return code;
-    feed->has_lister = sysconf(_SC_NPROCESSORS_ONLN) > 1 && pthread_create(&feed->lister, NULL, list, feed) == 0;
     if (!feed->has_lister)
         (void)list(feed);
     start_lanes(feed);
@@ -125,7 +136,7 @@ int scan_feed_start(struct scan_feed *feed, struct scan_plan *plan, struct rb_er
 struct scan_batch *scan_feed_get(struct scan_feed *feed, size_t number)
 {
     size_t count = 0;
-    struct scan_batch *batch = &feed->ring[feed->thread_count ? number % SCAN_RING : 0];
+    struct scan_batch *batch = &feed->ring[feed->thread_count ? number % feed->ring_size : 0];
     (void)pthread_mutex_lock(&feed->lock);
     while (!is_listed(feed, number, &count) || (count > 0 && feed->thread_count > 0 && batch->number != number + 1))
         (void)pthread_cond_wait(&feed->ready, &feed->lock);

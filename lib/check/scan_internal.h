@@ -7,7 +7,7 @@
 #include "runbook/check/scan.h"
 #include "runbook/source/files.h"
 
-enum { SCAN_BATCH = 64, SCAN_RING = 8, SCAN_THREADS = 2, SCAN_BATCH_BYTES = 4 << 20 };
+enum { SCAN_BATCH = 64, SCAN_THREADS = 8, SCAN_RING = 4 * SCAN_THREADS, SCAN_BATCH_BYTES = 4 << 20 };
 
 struct scan_job_state {
     struct rb_scan_request request;
@@ -78,7 +78,7 @@ struct scan_feed {
     struct scan_lane own; /* of the thread that visits */
     struct scan_lane lanes[SCAN_THREADS];
     struct scan_batch ring[SCAN_RING];
-    size_t ring_size; /* batches prepared */
+    size_t ring_size; /* batches prepared: as many may be under way */
     pthread_t threads[SCAN_THREADS], lister;
     size_t thread_count, lane_count;
     bool has_lister;
@@ -91,11 +91,14 @@ struct scan_feed {
     int list_code; /* of the whole listing, with its error */
     struct rb_error list_err;
 };
-int scan_feed_start(struct scan_feed *feed, struct scan_plan *plan, struct rb_error *err) RB_MUST_CHECK;
+/* Begins to list, where there is a second processor; needs only the plan's requests. */
+void scan_feed_init(struct scan_feed *feed, struct scan_plan *plan);
+/* Begins to read and search: the plan's patterns are compiled by now. */
+int scan_feed_start(struct scan_feed *feed, struct rb_error *err) RB_MUST_CHECK;
 /* The batch with this number (from 0), NULL after the last; give it back before the next. */
 struct scan_batch *scan_feed_get(struct scan_feed *feed, size_t number);
 void scan_feed_give_back(struct scan_feed *feed);
-/* Ends all threads and frees everything; also after a start that failed. Returns how the listing ended, unless nobody waited for it (`early`). */
+/* Ends all threads and frees everything; also without a start, or after one that failed. Returns how the listing ended, unless nobody waited for it (`early`). */
 int scan_feed_stop(struct scan_feed *feed, bool early, struct rb_error *err) RB_MUST_CHECK;
 
 /* scan_list.c: lists into plan->entries. scan_feed_publish says how many there are; false: nobody wants more. */

@@ -104,6 +104,7 @@ def started_by_daemon(lines):
         if ran and not re.search(r" = -1 ", call):
             execs.append((pid, ran[1], tuple(re.findall(r'"((?:[^"\\]|\\.)*)"', ran[2]))))
     first, binary = execs[0][0], os.path.realpath(BINARY)
+    ours = {binary, os.path.join(os.path.dirname(binary), "runbookd-scan")}
     foreign, found = set(), []
     for pid, path, argv in execs:
         line_of = pid
@@ -112,7 +113,7 @@ def started_by_daemon(lines):
         if line_of in foreign:
             continue
         assert line_of == first, f"process {pid} has no known parent"
-        if os.path.realpath(path) != binary and not path.startswith("/proc/self/"):
+        if os.path.realpath(path) not in ours and not path.startswith("/proc/self/"):
             found.append((path, argv))
             foreign.add(pid)
     return found

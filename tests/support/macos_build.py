@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Does the program compile for macOS, and do its calls exist there? usage: macos_build.py [--jobs N] [ARCHITECTURE…]   (aarch64, x86_64)
 
-Every C and C++ source of lib/ and daemon/ is compiled for macOS with zig's copy of Apple's headers (npm package in .dev/) and the whole program is linked.
+Every C and C++ source of lib/ and daemon/ is compiled for macOS with zig's copy of Apple's headers (npm package in .dev/) and both programs are linked whole.
 Apple's own libraries come from zig's stubs. For the other libraries (libev, libcurl, …) stubs are generated here: a symbol goes in only when our objects use it
 and a header of that library declares it, so a call that no header declares fails to link. What this proves is "compiles, and links against declared symbols";
 nothing runs. Prints one line per architecture; exit 1 when one fails, 77 when zig cannot be had.
@@ -29,6 +29,8 @@ LIBRARIES = {
     "ev": ["ev.h"], "microhttpd": ["microhttpd.h"], "curl": ["curl"], "git2": ["git2.h", "git2"], "jansson": ["jansson*.h"], "fyaml": ["libfyaml*", "libfyaml.h"],
     "tomlplusplus": ["toml++"], "pcre2-8": ["pcre2*.h"], "ssl": ["openssl"], "cares": ["ares*.h"], "uthash": ["ut*.h"], "z": ["zlib.h", "zconf.h"], "archive": ["archive.h", "archive_entry.h"], "hs": ["hs"],
 }
+# program: the source that holds its main
+PROGRAMS = {"runbookd": "daemon_main.c.o", "runbookd-scan": "daemon_scan_main.c.o"}
 DROPPED = re.compile(r"^(-I/|-M[DQF]|-fdiagnostics|-D_FORTIFY_SOURCE|-U_FORTIFY_SOURCE|-Wl,)")
 
 
@@ -191,11 +193,14 @@ def build_for(architecture, compiler, headers, build, commands, jobs):
         defined |= has
         undefined |= wants
     libraries, stubbed = write_stubs(target, undefined - defined, declared_by(headers))
-    program = os.path.join(WORK, target, "runbookd")
-    done = subprocess.run([compiler, "c++", "-target", target, "-o", program, *objects, *libraries], capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(done.stderr[-4000:], file=sys.stderr)
-        return f"FAIL {target}: does not link"
+    for program, main_object in PROGRAMS.items():
+        others = [path for path in objects if os.path.basename(path) not in PROGRAMS.values()]
+        mains = [path for path in objects if os.path.basename(path) == main_object]
+        line = [compiler, "c++", "-target", target, "-o", os.path.join(WORK, target, program), *mains, *others, *libraries]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(done.stderr[-4000:], file=sys.stderr)
+            return f"FAIL {target}: {program} does not link"
     return f"PASS {target}: {len(objects)} sources compile without a warning and link against declared symbols ({stubbed} of libraries)"
 
 

@@ -273,6 +273,10 @@ START_TEST(broken_jobs_are_refused)
     struct rb_error err;
     for (size_t i = 0; i < sizeof jobs / sizeof jobs[0]; i++)
         ck_assert_int_eq(scan_job_read(jobs[i], strlen(jobs[i]), arena, &job, &err), RB_EPARSE);
+    static const char other[] = "{\"version\":\"0.0.0-other\",\"root\":\"/\",\"timeout_ms\":1,\"checks\":[]}";
+    ck_assert_int_eq(scan_job_read(other, strlen(other), arena, &job, &err), RB_EUNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(err.message, "0.0.0-other"));
+    ck_assert_int_eq(scan_job_read(other + 25, strlen(other + 25), arena, &job, &err), RB_EPARSE);
 }
 END_TEST
 
