@@ -64,7 +64,7 @@ def ask(world, names):
         status = daemon.status()
         report, text = daemon.json("/triage?fresh=0"), daemon.text("/triage?fresh=0")
         raw[way] = {"status": status, "report": report, "text": text}
-        answers[way] = score.told(report, text)
+        answers[way] = score.told(report, text, status)
     depends_on = {check["name"]: check.get("depends_on", ()) for check in world.checks()}
     for mark, way, graph in (("", "with", depends_on), ("-", "without", {})):
         for ranker in (score.earliest, score.deepest):

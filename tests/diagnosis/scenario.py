@@ -30,7 +30,7 @@ class Scenario:
     symptoms: tuple = ()           # may never be a cause; should be explained
     may: tuple = ()                # not wrong as a further cause, and no hit: what is broken for itself and known since long
     undetermined: tuple = ()       # must stand there; with causes empty that is the whole answer
-    words: tuple = ()              # must stand in the report
+    words: tuple = ()              # must stand in the report, above what is not linked
     not_words: tuple = ()          # must not
     shows: dict = dataclasses.field(default_factory=dict)        # {check: state or reason} that has to be seen before the report is asked for
     noise_shows: dict = dataclasses.field(default_factory=dict)  # the same for noise

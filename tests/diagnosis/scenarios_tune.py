@@ -99,7 +99,7 @@ def _(w):
 
 
 @scenario("docker-unseen-and-pricing-killed", "observer", truth="an exporter was killed; that Docker cannot be seen is another matter", causes=["pricing-port"],
-          symptoms=["pricing", "prom"], noise=lambda w: os.chmod(w.engine.socket, 0o600), noise_shows={"shop-stack": "no_permission"},
+          symptoms=["pricing", "prom"], noise=lambda w: os.chmod(w.engine.socket, 0o600), noise_shows={"shop-stack": "unknown"},
           standing=("docker", "shop-stack", "obs-stack", "db-port", "api-port", "dashboard-port"), shows={"pricing": "fail", "prom": "fail"})
 def _(w):
     w.kill("pricing")
@@ -256,6 +256,7 @@ def _(w):
         out.write(file.read())
     w.kill("edge", signal.SIGTERM)
     w.start("edge")
+    w.undo.append(lambda: w.kill("edge"))
 
 
 # ---- more of files
@@ -307,20 +308,19 @@ def _(w):
     w.tell("db", "exit 6 fatal: checksum of block 9 is wrong")
 
 
-def conflict(w):
+def two_branches(w):
     w.git("checkout", "-q", "-b", "rows")
     w.edit("config/report.toml", "rows = 20", "rows = 50")
     w.commit("More rows")
     w.git("checkout", "-q", "main")
     w.edit("config/report.toml", "rows = 20", "rows = 10")
     w.commit("Fewer rows")
-    w.git("merge", "-q", "rows", check=False)
 
 
-@scenario("merge-in-progress", "simple repair", truth="a merge stopped at a conflict, and its markers broke a file", causes=["repo"], symptoms=["configs", "report"], words=["merge", "config/report.toml"],
-          shows={"repo": "operation", "configs": "broken"})
+@scenario("merge-in-progress", "simple repair", truth="a merge stopped at a conflict, and its markers broke a file", causes=["repo"], symptoms=["configs"],
+          words=["merge", "config/report.toml"], prepare=two_branches, shows={"repo": "operation", "configs": "broken"})
 def _(w):
-    conflict(w)
+    w.git("merge", "-q", "rows", check=False)
 
 
 @scenario("lock-left-behind", "simple repair", truth="a git process died and left its lock", causes=["repo"], words=["index.lock"], shows={"repo": "stuck_lock"})

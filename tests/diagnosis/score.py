@@ -42,12 +42,12 @@ def naive(names, scenario):
     return {"causes": names[:count], "confidence": [], "undetermined": [], "explains": {}, "observer": [], "verdict": None, "text": None}
 
 
-def told(report, text):
-    """What a daemon's /triage names."""
+def told(report, text, status):
+    """What a daemon's /triage names, and which checks are not well."""
     explains = {one["check"]: cause["check"] for cause in report["causes"] for one in cause["explains"]}
     return {"causes": [cause["check"] for cause in report["causes"]], "confidence": [cause["confidence"] for cause in report["causes"]],
             "undetermined": [one["check"] for one in report["undetermined"]], "explains": explains, "observer": report["observer"], "verdict": report["verdict"],
-            "text": text}
+            "text": text, "bad": [check["name"] for check in status["checks"] if check["state"] in ("fail", "unknown", "stale")]}
 
 
 # ---- one answer
@@ -65,8 +65,9 @@ def judge(scenario, answer):
               "invented": invented, "symptoms": symptoms, "blamed": list(counted) if "observer" in scenario.tags and not groups else [],
               "calibration": [(level, name in true or name in scenario.may) for name, level in zip(named, answer["confidence"])]}
     if answer["text"] is not None:
-        points["words"] = [word for word in scenario.words if word not in answer["text"]] + [f"not {word}" for word in scenario.not_words if word in answer["text"]]
-        points["unexplained"] = [name for name in scenario.symptoms if name not in answer["explains"]]
+        text = answer["text"].partition("NOT LINKED TO THE CAUSE")[0]
+        points["words"] = [word for word in scenario.words if word not in text] + [f"not {word}" for word in scenario.not_words if word in text]
+        points["unexplained"] = [name for name in scenario.symptoms if name in answer["bad"] and name not in answer["explains"]]
         if groups and not set(scenario.undetermined) <= set(answer["undetermined"]):
             points["words"] += [f"{name} undetermined" for name in scenario.undetermined if name not in answer["undetermined"]]
         if scenario.verdict and answer["verdict"] != scenario.verdict:
@@ -167,7 +168,7 @@ def summary(results):
     """Lines: a block for each half, for all, for the traps."""
     lines = []
     blocks = [(half, [r for r in results if r["half"] == half]) for half in ("tune", "test")]
-    blocks += [("both", results)] + [(tag, [r for r in results if tag in r["tags"]]) for tag in TRAPS]
+    blocks += [("both", results)] * all(of_half for _, of_half in blocks) + [(tag, [r for r in results if tag in r["tags"]]) for tag in TRAPS]
     for title, of_block in blocks:
         if not of_block:
             continue

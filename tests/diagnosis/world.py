@@ -366,16 +366,23 @@ class World:
 
     def make_certificates(self):
         """edge.pem is used; good.pem and expired.pem are to be copied over it."""
-        key, good, late = self.path("tls", "key"), self.path("tls", "ca.pem"), self.path("tls", "late")
-        quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", good, "-days", "400",
-                        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"], **quiet)
-        subprocess.run(["openssl", "x509", "-in", good, "-signkey", key, "-days", "-1", "-out", late], **quiet)
-        for name, certificate in (("good.pem", good), ("expired.pem", late), ("edge.pem", good)):
-            with open(self.path("tls", name), "wb") as out:
-                for part in (key, certificate):
-                    with open(part, "rb") as file:
+        def openssl(*args):
+            subprocess.run(["openssl", *args], check=True, cwd=self.path("tls"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def key(name, *more):
+            openssl("req", *more, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", name + ".key")
+
+        key("ca", "-x509", "-out", "ca.pem", "-days", "400", "-subj", "/CN=shop CA")
+        key("edge", "-out", "edge.csr", "-subj", "/CN=localhost")
+        with open(self.path("tls", "names"), "w", encoding="ascii") as file:
+            file.write("subjectAltName=DNS:localhost\n")
+        for name, days in (("good", "300"), ("expired", "-1")):
+            openssl("x509", "-req", "-in", "edge.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", days, "-extfile", "names", "-out", name + ".crt")
+            with open(self.path("tls", name + ".pem"), "wb") as out:
+                for part in ("edge.key", name + ".crt"):
+                    with open(self.path("tls", part), "rb") as file:
                         out.write(file.read())
+        shutil.copy(self.path("tls", "good.pem"), self.path("tls", "edge.pem"))
         for name in os.listdir(self.path("tls")):
             os.chown(self.path("tls", name), UID, UID)
 
