@@ -240,6 +240,50 @@ class Screens(unittest.TestCase):
             raise unittest.SkipTest(f"no such world here: {done.stderr[-600:]}") if "SkipTest" in done.stderr else AssertionError(done.stderr[-4000:])
         cls.screens = json.loads(done.stdout.splitlines()[-1])
 
+    def test_one_screen_in_both_languages(self):
+        for name in ("de", "en", "healthy"):
+            lines = self.screens[name].splitlines()
+            self.assertLessEqual(len(lines), 60, name)
+            self.assertLessEqual(max(map(len, lines)), 100, name)
+            self.assertFalse([line for line in lines if line != line.rstrip()], name)
+        self.assertEqual(len(re.findall(r"^\d+\. URSACHE", self.screens["de"], re.M)), len(re.findall(r"^\d+\. CAUSE", self.screens["en"], re.M)))
+
+    def test_the_cause_in_german(self):
+        text = self.screens["de"]
+        for wanted in (r"^1\. URSACHE \[hoch\] +obs: prometheus-local mit Exit-Code 2 beendet \(", r"^   Änderung davor +\d+ s vorher, .*prometheus\.yml, Zeile 4; ", r"nicht committet,\s+nicht\s+akzeptiert\s+\(Drift",
+                       r'^   letzte Ausgabe +".*Error loading config', r"prom +http://localhost:9090: Verbindung abgelehnt +seit", r"prom-port +auf Port 9090 lauscht niemand +seit",
+                       r"ai_live +nicht gescrapt; eigene Seite auf Port 9110 antwortet", r"^2\. URSACHE \[hoch\] +shadow: auf Port 9109 lauscht niemand", r"Speichermangel: die Engine meldet keinen",
+                       r"verwirft diese Änderung", r"^SICHERHEIT +OK: Live-Handel ist verboten \(1 Schlüssel in 1 Datei; vor [\d,]+ (s|ms)\)", r'erwartet: "BEFUND  gesund"',
+                       r"uv\.lock weicht seit \S+ ab, nicht akzeptiert"):
+            self.assertRegex(text, re.compile(wanted, re.M))
+
+    def test_no_english_is_left(self):
+        """What is not quoted from another program or a command has no English word in it."""
+        english = re.compile(r"\b(the|is|were|with|of|and|since|refused|expected|wanted|nobody|listens|files?|changed|held|not|older|than|free|its|seen|before|ago|answers)\b")
+        page = re.sub(r"<style.*?</style>|<pre>.*?</pre>|<dt>letzte Ausgabe</dt>.*?</dd>|<[^>]*>", " ", self.screens["html"] + self.screens["page"], flags=re.S)
+        page = re.sub(r"/root\S*|/work\S*", " ", page)
+        screens = {"de": self.screens["de"], "status": self.screens["status"], "html": page, "postmortem": self.screens["postmortem"].split("wie er gespeichert ist", 1)[0]
+                   + self.screens["postmortem"].split("## Timeline", 1)[1]}
+        for name, text in screens.items():
+            for line in text.splitlines():
+                line = re.sub(r'^   # .*?(   # |$)|^ +[-+] .*|".*|^## .*|: file [0-9a-f]+|\(absent\).*| s +\w+: ', "", line)  # commands, diffs, quotes, headings, file values, reasons
+                self.assertIsNone(english.search(line), f"{name}: {line}")
+
+    def test_machines_read_english(self):
+        report = self.screens["json"]
+        self.assertIn("exited with code 2", report["causes"][0]["title"])
+        self.assertTrue(any("refused" in one["how"] for one in report["causes"][0]["explains"]), report["causes"][0]["explains"])
+
+    def test_the_pages(self):
+        self.assertIn('<html lang="de"', self.screens["html"])
+        self.assertIn("verwirft diese Änderung", self.screens["html"])
+        self.assertIn("-       - targets: [", self.screens["html"].replace("&quot;", '"'))
+        text = self.screens["postmortem"]
+        self.assertRegex(text, r"\| Zustand \| obs \| ok → fail: prometheus-local mit Exit-Code 2 beendet")
+        self.assertRegex(text, r"\| Container \| (?:docker|obs) \| Container prometheus-local mit Exit-Code 2 beendet")
+        self.assertRegex(text, r"\| Drift \| config-drift \| prometheus\.yml \(worktree\) geändert: nicht akzeptiert")
+        self.assertIn("Bei der Eröffnung: eingehalten", text)
+
 
 if __name__ == "__main__":
     world() if sys.argv[1:] == ["--world"] else unittest.main()
