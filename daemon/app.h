@@ -19,6 +19,8 @@ struct rb_app_options {
 /* Process exit codes of SPEC 10. */
 enum rb_exit { RB_EXIT_OK = 0, RB_EXIT_BAD = 1, RB_EXIT_CANNOT = 2, RB_EXIT_USAGE = 64, RB_EXIT_CONFIG = 78 };
 
+/* Room for what loading needs beside the plan: diagnostics, and what kinds parse to see whether it is well-formed, for as many checks as there may be. */
+#define RB_LOAD_ARENA ((size_t)128 << 20)
 /* Finds (or discovers) and loads the configuration as every command does it. `arena` holds the diagnostics' texts. Returns 0 with one reference in *out, RB_ECONFIG with
  * diagnostics, or another negative code with `err`. */
 int rb_app_load_plan(const struct rb_app_options *options, struct rb_arena *arena, struct rb_diags *diags, struct rb_plan **out,

@@ -91,7 +91,7 @@ static void note_reload(struct rb_app *app, bool ok)
 
 int rb_app_reload(struct rb_app *app, struct rb_buf *out_errors)
 {
-    struct rb_arena *arena = rb_arena_new(1u << 20);
+    struct rb_arena *arena = rb_arena_new(RB_LOAD_ARENA);
     if (arena == NULL) {
         rb_buf_adds(out_errors, "no memory to load the configuration\n");
         return RB_ENOMEM;

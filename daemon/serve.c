@@ -170,7 +170,7 @@ static void stop_all(struct rb_app *app)
 
 static int load_first_plan(struct rb_app *app, struct rb_error *err)
 {
-    RB_ARENA_AUTO *arena = rb_arena_new(1u << 20);
+    RB_ARENA_AUTO *arena = rb_arena_new(RB_LOAD_ARENA);
     struct rb_diags diags;
     if (arena == NULL)
         return rb_error_set(err, RB_ENOMEM, "no memory");
