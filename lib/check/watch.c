@@ -113,6 +113,14 @@ static int by_type_and_path(const void *left, const void *right)
     return order != 0 ? order : (a->check > b->check) - (a->check < b->check);
 }
 
+static const struct shape *shapes_of(struct rb_watch_set *set, struct rb_strings globs)
+{
+    struct shape *shapes = rb_arena_array(set->arena, globs.count + 1, sizeof *shapes);
+    for (size_t i = 0; shapes != NULL && i < globs.count; i++)
+        shapes[i] = watch_shape(globs.items[i]);
+    return shapes;
+}
+
 /* Keeps the rules in the arena: literal paths, sorted, then globs, then git. */
 static void keep_rules(struct rb_watch_set *set, struct rb_watch_sink *sink)
 {
@@ -125,6 +133,7 @@ static void keep_rules(struct rb_watch_set *set, struct rb_watch_sink *sink)
         set->path_count += rules[i].type == RULE_PATH;
         set->glob_count += rules[i].type == RULE_GLOBS;
         set->git_count += rules[i].type == RULE_GIT;
+        rules[i].shapes = shapes_of(set, rules[i].include);
     }
     set->paths = rules;
     set->globs = rules + set->path_count;

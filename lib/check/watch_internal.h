@@ -4,11 +4,18 @@
 
 #include "runbook/check/watch.h"
 
+struct shape { /* of a glob: what a path has to begin and end with, so that most need no matching */
+    size_t prefix_len;
+    const char *suffix;
+    size_t suffix_len;
+};
+
 enum rule_type { RULE_PATH, RULE_GLOBS, RULE_GIT };
 struct rule {
     enum rule_type type;
     const char *path;                   /* PATH: relative to root */
     struct rb_strings include, exclude; /* GLOBS: the plan's */
+    const struct shape *shapes;         /* of include */
     bool ignored;
     size_t check;
     uint32_t session; /* of the last read in which it was hit */
@@ -37,7 +44,7 @@ struct rb_watch_set {
     /* of one read: */
     uint32_t session;
     size_t effort;
-    bool everything; /* all rules were hit already */
+    bool all_globs; /* they were hit already */
     uint64_t seen[SEEN];
     void (*changed)(void *ctx, size_t check);
     void *ctx;
@@ -46,6 +53,7 @@ struct rb_watch_set {
 
 /* True for a folder or file that `leave_out` covers. */
 bool watch_left_out(const struct rb_watch_set *set, const char *path);
+struct shape watch_shape(const char *glob);
 /* First rule of `paths` that is not less than `path`. */
 size_t watch_first_path(const struct rb_watch_set *set, const char *path);
 

@@ -1,7 +1,7 @@
 /* From events to checks.
  *
  * Cheap under a storm: an event that was seen in this read is dropped by a small table, a rule that was hit in this read is not looked at again, and when many different
- * names meet many globs nevertheless, the effort is bounded: beyond it every check counts as concerned, which is told as an overflow. A pause between two reads is the
+ * names meet many globs nevertheless, the effort is bounded: beyond it all globs count as concerned, which is told as an overflow. A pause between two reads is the
  * caller's. Literal paths lie sorted, so that a path costs one search, and what lies below a folder is a range. */
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "runbook/base/glob.h"
 #include "watch_internal.h"
 
-enum { MAX_EFFORT = 8192, MAX_EVENTS = 32768, MAX_PATH_BYTES = 4400 };
+enum { MAX_EFFORT = 16384, MAX_EVENTS = 32768, MAX_PATH_BYTES = 4400 };
 
 static void hit(struct rb_watch_set *set, struct rule *rule)
 {
@@ -31,13 +31,18 @@ static void lose(struct rb_watch_set *set, enum rb_file_loss loss)
     set->news->stale = true;
 }
 
-static void lose_everything(struct rb_watch_set *set, enum rb_file_loss loss)
+static void lose_globs(struct rb_watch_set *set, enum rb_file_loss loss)
 {
     lose(set, loss);
-    hit_all(set, set->paths, set->path_count);
     hit_all(set, set->globs, set->glob_count);
+    set->all_globs = true;
+}
+
+static void lose_everything(struct rb_watch_set *set, enum rb_file_loss loss)
+{
+    lose_globs(set, loss);
+    hit_all(set, set->paths, set->path_count);
     hit_all(set, set->gits, set->git_count);
-    set->everything = true;
 }
 
 /* ---- rules ---- */
@@ -61,38 +66,73 @@ size_t watch_first_path(const struct rb_watch_set *set, const char *path)
     return low;
 }
 
-static bool any_matches(struct rb_strings globs, const char *path)
+/* Whole characters only matter to what comes between: both ends are compared as bytes. The slash of "**" + "/x" may match nothing. */
+struct shape watch_shape(const char *glob)
 {
-    for (size_t i = 0; i < globs.count; i++)
-        if (rb_glob_match(globs.items[i], path))
+    static const char meta[] = "*?[]{}\\";
+    struct shape shape = {.prefix_len = strcspn(glob, meta), .suffix = glob};
+    for (const char *at = glob; *at; at++)
+        if (strchr(meta, *at))
+            shape.suffix = at + 1;
+    while (*shape.suffix == '/')
+        shape.suffix++;
+    shape.suffix_len = strlen(shape.suffix);
+    return shape;
+}
+
+static bool fits(const struct shape *shape, const char *glob, const char *path, size_t len)
+{
+    return len >= shape->suffix_len && memcmp(path + len - shape->suffix_len, shape->suffix, shape->suffix_len) == 0 &&
+           strncmp(path, glob, shape->prefix_len) == 0;
+}
+
+/* Whether one lies on the way to the other. */
+static bool fits_folder(const struct shape *shape, const char *glob, const char *dir, size_t len)
+{
+    return strncmp(dir, glob, len < shape->prefix_len ? len : shape->prefix_len) == 0;
+}
+
+/* What one glob says of a path; bounded by the effort of all. */
+static bool matches(struct rb_watch_set *set, const struct rule *rule, size_t at, const char *path, bool below)
+{
+    const char *glob = rule->include.items[at];
+    size_t len = strlen(path);
+    if (below ? !fits_folder(&rule->shapes[at], glob, path, len) : !fits(&rule->shapes[at], glob, path, len))
+        return false;
+    set->effort++;
+    return below ? rb_glob_may_match_below(glob, path) : rb_glob_match(glob, path);
+}
+
+static bool any_matches(struct rb_watch_set *set, const struct rule *rule, const char *path, bool below)
+{
+    for (size_t i = 0; i < rule->include.count; i++)
+        if (matches(set, rule, i, path, below))
             return true;
     return false;
 }
 
-static bool any_below(struct rb_strings globs, const char *dir)
+static bool is_excluded(struct rb_watch_set *set, const struct rule *rule, const char *path)
 {
-    for (size_t i = 0; i < globs.count; i++)
-        if (rb_glob_may_match_below(globs.items[i], dir))
+    set->effort += rule->exclude.count;
+    for (size_t i = 0; i < rule->exclude.count; i++)
+        if (rb_glob_match(rule->exclude.items[i], path))
             return true;
     return false;
 }
 
 static void match_globs(struct rb_watch_set *set, const char *path, bool folder)
 {
-    for (size_t i = 0; i < set->glob_count && !set->everything; i++) {
+    for (size_t i = 0; i < set->glob_count && !set->all_globs; i++) {
         struct rule *rule = &set->globs[i];
         if (rule->session == set->session && !folder)
             continue;
-        set->effort += rule->include.count + rule->exclude.count;
-        if (set->effort > MAX_EFFORT) {
-            lose_everything(set, RB_FILE_LOSS_OVERFLOW);
-            return;
-        }
-        bool below = folder && any_below(rule->include, path);
+        bool below = folder && any_matches(set, rule, path, true);
         if (below)
             set->news->stale = true;
-        if (below || (any_matches(rule->include, path) && !any_matches(rule->exclude, path)))
+        if (below || (any_matches(set, rule, path, false) && !is_excluded(set, rule, path)))
             hit(set, rule);
+        if (set->effort > MAX_EFFORT)
+            lose_globs(set, RB_FILE_LOSS_OVERFLOW);
     }
 }
 
@@ -206,7 +246,7 @@ void rb_watch_set_read(struct rb_watch_set *set, void (*changed)(void *ctx, size
         return;
     set->session++;
     set->effort = 0;
-    set->everything = false;
+    set->all_globs = false;
     memset(set->seen, 0, sizeof set->seen);
     set->changed = changed;
     set->ctx = ctx;
