@@ -374,7 +374,10 @@ static struct call call_of(const char *const *words, size_t count, const char *c
         call.program = words[at = 1];
     if (strchr(call.program, '/') != NULL || at == 1) {
         const char *in_tree = rb_path_in_tree(call.program, cwd, arena);
-        call.program = in_tree != NULL && in_tree[0] != '\0' ? in_tree : call.program;
+        if (in_tree != NULL && in_tree[0] != '\0')
+            call.program = in_tree;
+        else if (call.program[0] != '/')
+            call.program = "?"; /* of a folder that cannot be told: no check's */
         return call;
     }
     for (size_t i = 1; i < count; i++) {

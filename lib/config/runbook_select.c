@@ -90,7 +90,7 @@ static void choose_names(struct selection *s, const struct rb_runbook_line *line
             bare--;
         if (bare > 0 && !in_path)
             choose_word(s, line->text + at, bare, line->kind == RB_RUNBOOK_PROSE);
-        else if (bare >= PART_MIN && line->kind == RB_RUNBOOK_PROSE)
+        else if (bare >= PART_MIN && isupper((unsigned char)line->text[at]) != 0)
             choose_word(s, line->text + at, bare, true); /* "LIVE-Flags/Execution" */
         at += len + 1;
     }

@@ -354,7 +354,8 @@ static void finish(struct shell *shell, const char *op)
     bool of_shell = skip < now->count && is_of_shell(shell, now->words + skip, now->count - skip);
     if (skip < now->count && !of_shell) {
         bool is_test = is_one_of(now->words[skip], "[ [[ test");
-        if (guard > 0 && guard == shell->out->count && !is_test)
+        bool tells = is_one_of(now->words[skip], "echo printf true : exit return"); /* then the test is the question */
+        if (guard > 0 && guard == shell->out->count && !is_test && !tells)
             shell->out->count--; /* the test only guarded this one */
         emit(shell, now->words + skip, now->count - skip);
         if (is_test && and)
