@@ -122,6 +122,100 @@ START_TEST(test_text_is_bounded)
 }
 END_TEST
 
+/* The section of check 0 as a watcher would have read it. */
+static void quote(enum rb_runbook_state state, size_t line_count)
+{
+    struct rb_runbook_texts *read = calloc(1, sizeof *read);
+    struct rb_check_spec *spec = &snapshot->plan->checks[0];
+    ck_assert_ptr_nonnull(read);
+    read->refs = 1;
+    read->plan = rb_plan_ref(snapshot->plan);
+    read->arena = rb_arena_new(1 << 20);
+    read->items = rb_arena_array(read->arena, snapshot->count, sizeof *read->items);
+    const char **lines = rb_arena_array(read->arena, line_count + 1, sizeof *lines);
+    for (size_t i = 0; i < line_count; i++)
+        lines[i] = i == 0 ? "first line; reboot" : evil;
+    read->items[0] = (struct rb_runbook_text){
+        .state = state, .line = 77, .heading = "Heading now", .lines = lines, .line_count = line_count, .more = 3};
+    spec->runbook = "Heading";
+    spec->runbook_file = "book.md";
+    spec->runbook_heading = "Heading then";
+    spec->runbook_line = 12;
+    rb_runbook_texts_unref(snapshot->runbooks);
+    snapshot->runbooks = read;
+}
+
+static const char *report(const struct rb_diagnosis *diagnosis, struct rb_buf *out)
+{
+    struct rb_error err;
+    rb_buf_reset(out);
+    ck_assert_int_eq(rb_render_triage_text(&view, diagnosis, &(struct rb_text_style){.columns = 100}, out, &err), 0);
+    ck_assert_uint_le(check_bounds(rb_buf_str(out), 100), 60);
+    return rb_buf_str(out);
+}
+
+START_TEST(test_the_section_is_quoted)
+{
+    begin(3);
+    struct rb_cause cause = {.check = 0, .title = "down", .runbook = "Heading"};
+    struct rb_diagnosis diagnosis = {.verdict = RB_VERDICT_CAUSES, .causes = &cause, .cause_count = 1, .round_s = (double)NAN};
+    RB_BUF_AUTO out;
+    rb_buf_init(&out, RB_RENDER_MAX);
+    snapshot->plan->checks[0].runbook = "Heading";
+    snapshot->plan->checks[0].runbook_file = "book.md";
+    snapshot->plan->checks[0].runbook_heading = "Heading then";
+    snapshot->plan->checks[0].runbook_line = 12;
+    ck_assert_ptr_nonnull(
+        strstr(report(&diagnosis, &out), "\nRUNBOOK  book.md:12  Heading then\nRECORD ")); /* not read: nothing is quoted */
+    quote(RB_RUNBOOK_FOUND, 40);
+    const char *text = strstr(report(&diagnosis, &out), "\nRUNBOOK  book.md:77  Heading now\n   # first line; reboot\n");
+    ck_assert_ptr_nonnull(text);
+    size_t lines = 0;
+    for (text = strchr(text + 1, '\n') + 1; strncmp(text, "RECORD", 6) != 0; text = strchr(text, '\n') + 1, lines++)
+        ck_assert_msg(strncmp(text, "   # ", 5) == 0, "a line that pasting would run: %s", text);
+    ck_assert_uint_eq(lines, 8);
+    ck_assert_ptr_nonnull(strstr(rb_buf_str(&out), "   # … and 36 more\nRECORD")); /* of 40, and 3 that were not kept */
+    quote(RB_RUNBOOK_GONE, 0);
+    ck_assert_ptr_nonnull(strstr(report(&diagnosis, &out), "RUNBOOK  book.md: section no longer found: Heading then\nRECORD"));
+    quote(RB_RUNBOOK_UNREADABLE, 0);
+    ck_assert_ptr_nonnull(strstr(report(&diagnosis, &out), "RUNBOOK  book.md cannot be read now; section: Heading then\nRECORD"));
+    quote(RB_RUNBOOK_FOUND, 5);
+    struct rb_plan *own = snapshot->runbooks->plan;
+    snapshot->runbooks->plan = NULL; /* of another plan: its indexes are not ours */
+    ck_assert_ptr_nonnull(strstr(report(&diagnosis, &out), "RUNBOOK  book.md:12  Heading then\nRECORD"));
+    snapshot->runbooks->plan = own;
+    struct rb_diagnosis full = flood(MANY); /* no room: the section is still named */
+    ck_assert_ptr_nonnull(strstr(report(&full, &out), "RUNBOOK  book.md:77  Heading now\n"));
+    end();
+}
+END_TEST
+
+START_TEST(test_the_section_in_json_and_html)
+{
+    begin(1);
+    struct rb_cause cause = {.check = 0, .title = "down", .runbook = "Heading"};
+    struct rb_diagnosis diagnosis = {.verdict = RB_VERDICT_CAUSES, .causes = &cause, .cause_count = 1, .round_s = (double)NAN};
+    RB_BUF_AUTO out;
+    rb_buf_init(&out, RB_RENDER_MAX);
+    struct rb_error err;
+    quote(RB_RUNBOOK_FOUND, 2);
+    ck_assert_int_eq(rb_render_triage_json(&view, &diagnosis, &out, &err), 0);
+    json_t *root = json_loads(rb_buf_str(&out), JSON_REJECT_DUPLICATES, NULL);
+    ck_assert_ptr_nonnull(root);
+    json_t *one = json_array_get(json_object_get(root, "causes"), 0);
+    ck_assert_uint_eq(json_array_size(json_object_get(one, "runbook_text")), 2);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(one, "runbook_text"), 0)), "first line; reboot");
+    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(one, "runbook_section"), "line")), 77);
+    json_decref(root);
+    rb_buf_reset(&out);
+    ck_assert_int_eq(rb_render_triage_html(&view, &diagnosis, RB_LANGUAGE_EN, &out, &err), 0);
+    ck_assert_ptr_nonnull(strstr(rb_buf_str(&out), "<details><summary>RUNBOOK book.md:77  Heading now</summary><pre>first line; reboot\n"));
+    ck_assert_ptr_null(strstr(rb_buf_str(&out), "<script"));
+    ck_assert_ptr_null(memchr(rb_buf_str(&out), 0x1b, out.len));
+    end();
+}
+END_TEST
+
 START_TEST(test_healthy_is_short)
 {
     begin(3);
@@ -190,4 +284,5 @@ START_TEST(test_json_and_html)
 }
 END_TEST
 
-RB_TEST_MAIN("triage_render", test_text_is_bounded, test_healthy_is_short, test_stuck_is_said, test_json_and_html)
+RB_TEST_MAIN("triage_render", test_text_is_bounded, test_healthy_is_short, test_stuck_is_said, test_json_and_html,
+             test_the_section_is_quoted, test_the_section_in_json_and_html)
