@@ -11,9 +11,10 @@
 #include <string.h>
 #include <strings.h>
 
-#define ALERTS_MAX 1000u /* looked at; Alertmanager's own max_alerts is the user's */
-#define LISTED_MAX 20u   /* named in the text */
-#define TITLE_MAX  300u
+#define ALERTS_MAX     1000u /* looked at; Alertmanager's own max_alerts is the user's */
+#define LISTED_MAX     20u   /* named in the text */
+#define TITLE_MAX      300u
+#define NAME_MAX_SHOWN 100u
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -146,6 +147,31 @@ static void list(const struct group *group, bool firing, const char *word, struc
         rb_buf_addf(text, " and %zu more", left_out);
 }
 
+/* The promise of the header: one line. White space and what a line may end with become one blank, and nothing is cut inside of a character. */
+static const char *one_line(char *text, size_t max)
+{
+    size_t len = 0;
+    bool blank = false;
+    for (const char *at = text; at && *at; at++) {
+        unsigned char c = (unsigned char)*at;
+        if (c <= ' ' || c == 0x7f) {
+            blank = len > 0;
+            continue;
+        }
+        if (blank)
+            text[len++] = ' ';
+        blank = false;
+        text[len++] = *at;
+    }
+    if (!text)
+        return NULL;
+    if (len > max)
+        for (len = max; len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80;)
+            len--;
+    text[len] = '\0';
+    return text;
+}
+
 static const char *describe(const struct group *group, struct rb_arena *arena)
 {
     RB_BUF_AUTO text;
@@ -154,7 +180,7 @@ static const char *describe(const struct group *group, struct rb_arena *arena)
     list(group, false, "resolved", &text);
     if (group->out->truncated > 0)
         rb_buf_addf(&text, "; %" PRIu64 " more alerts left out by the sender", group->out->truncated);
-    return rb_arena_strdup(arena, rb_buf_str(&text));
+    return one_line(rb_arena_strdup(arena, rb_buf_str(&text)), text.len);
 }
 
 static const char *name_of(const struct group *group)
@@ -177,8 +203,9 @@ static const char *title_of(const struct group *group, struct rb_arena *arena)
     for (size_t i = 0; !text && group->count > 0 && i < sizeof said / sizeof said[0]; i++)
         text = text_of(json_object_get(group->alerts[0], "annotations"), said[i]);
     if (!text)
-        return rb_arena_printf(arena, "%.*s", (int)TITLE_MAX, name_of(group));
-    return rb_arena_printf(arena, "%.100s: %.*s", name_of(group), (int)TITLE_MAX, text);
+        return one_line(rb_arena_strdup(arena, name_of(group)), TITLE_MAX);
+    const char *name = one_line(rb_arena_strdup(arena, name_of(group)), NAME_MAX_SHOWN);
+    return name ? one_line(rb_arena_printf(arena, "%s: %s", name, text), strlen(name) + 2 + TITLE_MAX) : NULL;
 }
 
 static enum rb_incident_severity severity_of(const struct group *group)

@@ -1,5 +1,6 @@
 /* Fuzz target: any bytes as the body of Alertmanager's webhook. What is accepted has every text that an incident is made of, and an incident can be made of it and read back. */
 #include "fuzz.h"
+#include "runbook/base/text.h"
 #include "runbook/incident/webhook.h"
 
 static bool never_taken(void *ctx, const char *id)
@@ -52,7 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         FUZZ_HOLDS(hook.group_key && hook.title && hook.text && hook.name);
         FUZZ_HOLDS(strlen(hook.signature) == RB_SHA256_HEX - 1);
-        FUZZ_HOLDS(!strchr(hook.title, '\n'));
+        FUZZ_HOLDS(!strpbrk(hook.title, "\r\n\t") && !strpbrk(hook.text, "\r\n\t"));
+        FUZZ_HOLDS(rb_text_is_utf8(hook.title, strlen(hook.title)));
         open_incident(&hook);
     }
     rb_arena_free(arena);
