@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -444,10 +445,10 @@ class World:
 
     def fill_disk(self, leave=0):
         """data/ to its last block; leave: bytes that stay free."""
-        stat = os.statvfs(self.file("data"))
+        disk = os.statvfs(self.file("data"))
         with open(self.file("data", "dump.bin"), "ab", buffering=0) as file:
             try:
-                file.write(b"\0" * max(0, stat.f_bavail * stat.f_frsize - leave))
+                file.write(b"\0" * max(0, disk.f_bavail * disk.f_frsize - leave))
                 while not leave:
                     file.write(b"\0" * 4096)
             except OSError:
@@ -614,12 +615,14 @@ class World:
             shutil.rmtree(os.path.join(git, name), ignore_errors=True)
         for folder, names, files in os.walk(self.root):
             names[:] = [name for name in names if os.path.join(folder, name) not in (git, self.file("data"))]
-            os.chmod(folder, 0o755)
-            for name in files:
-                path = os.path.join(folder, name)
-                if not os.path.islink(path):
-                    os.chmod(path, 0o755 if os.path.relpath(path, self.root) in EXECUTABLE else 0o644)
-                os.chown(path, UID, UID, follow_symlinks=False)
+            for path in [folder, *(os.path.join(folder, name) for name in files)]:
+                mode = 0o755 if path == folder or os.path.relpath(path, self.root) in EXECUTABLE else 0o644
+                now = os.lstat(path)
+                if stat.S_IMODE(now.st_mode) != mode and not os.path.islink(path):
+                    os.chmod(path, mode)
+                if now.st_uid != UID:
+                    os.chown(path, UID, UID, follow_symlinks=False)
+        self.git("update-index", "-q", "--refresh", check=False)  # what is the same stays the same file, which matters to mounts
         self.git("checkout", "-q", "-f", "-B", "main", self.base)
         self.git("clean", "-fdxq", "-e", "data")
         self.git("stash", "clear")
