@@ -41,7 +41,9 @@ void rb_docker_find_publisher(const json_t *list, int64_t port, const char *host
             out->named = container;
             out->name_known = true;
         }
-        out->found = container.state == RB_DOCKER_STATE_RUNNING && publishes(item, port, host);
+        /* What is paused keeps its ports: connections are taken, and never answered. */
+        bool there = container.state == RB_DOCKER_STATE_RUNNING || container.state == RB_DOCKER_STATE_PAUSED;
+        out->found = there && publishes(item, port, host);
         if (out->found)
             out->container = container;
     }

@@ -210,7 +210,7 @@ static size_t who_looks_at(const struct diagnosis *d, size_t prometheus, const c
     for (size_t i = 0; i < snapshot->count; i++) {
         for (size_t f = 0; i != prometheus && f < snapshot->records[i]->fact_count; f++) {
             const struct rb_fact *fact = &snapshot->records[i]->facts[f];
-            if (strcmp(fact->key, RB_FACT_TARGET) != 0 && strcmp(fact->key, RB_FACT_LISTEN) != 0)
+            if (strcmp(fact->key, RB_FACT_TARGET) != 0 && strcmp(fact->key, RB_FACT_ADDRESS) != 0 && strcmp(fact->key, RB_FACT_LISTEN) != 0)
                 continue;
             bool fails = best != GRAPH_NONE && d->graph.nodes[best].state == RB_STATE_FAIL;
             if (!fails && same_port(snapshot, fact->value, target))

@@ -87,6 +87,15 @@ static bool publishes(const struct rb_record *record, size_t fact, unsigned port
     return false;
 }
 
+const char *rb_container_behind(const struct rb_record *record, unsigned port)
+{
+    for (size_t f = 0; f < record->fact_count; f++) {
+        if (strcmp(record->facts[f].key, RB_FACT_CONTAINER) == 0 && publishes(record, f, port))
+            return record->facts[f].value;
+    }
+    return NULL;
+}
+
 /* `port`: only the container that publishes it; 0: all. */
 static void touch_facts(struct touched *t, const struct rb_record *record, bool files, unsigned port)
 {
@@ -104,7 +113,8 @@ static void touch_facts(struct touched *t, const struct rb_record *record, bool 
             if (!unit_is_up && t->container_count < sizeof t->containers / sizeof t->containers[0])
                 t->containers[t->container_count++] = fact->value;
         }
-        if (strcmp(fact->key, RB_FACT_MOUNT) == 0 && !unit_is_up) {
+        /* Of a container that answers wrongly the mounts count although it is up. */
+        if (strcmp(fact->key, RB_FACT_MOUNT) == 0 && (!unit_is_up || port)) {
             const struct rb_fact *next = f + 1 < record->fact_count ? fact + 1 : NULL;
             size_t before = t->count;
             touch_file(t, fact->value, root, true);

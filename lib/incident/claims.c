@@ -32,6 +32,8 @@ static const struct rule rules[] = {
     {NULL, RB_FACT_PUBLISH, THING_PORT, 10, "publishes"},
     {"tcp", RB_FACT_TARGET, THING_PORT, 30, "connects to"},
     {NULL, RB_FACT_TARGET, THING_PORT, 40, "asks"},
+    {"tcp", RB_FACT_ADDRESS, THING_PORT, 30, "connects to"},
+    {NULL, RB_FACT_ADDRESS, THING_PORT, 40, "asks"},
     {NULL, RB_FACT_SCRAPES, THING_PORT, 50, "scrapes"},
     {"compose", RB_FACT_CONTAINER, THING_CONTAINER, 10, "watches"},
     {"port", RB_FACT_CONTAINER, THING_CONTAINER, 20, "leads to"},
@@ -199,6 +201,7 @@ struct reading {
     const char *container; /* the last one told, or NULL */
     const char *needs;     /* what it needs and is not up, or NULL */
     bool unit_serves;
+    bool is_stranger; /* a port that somebody else holds: that comes before the container that would have it */
 };
 
 static const struct rule *rule_of(const struct reading *r, const char *fact)
@@ -276,7 +279,7 @@ static void place_port(const struct reading *r, const char *fact, const char *va
     }
     if (strcmp(fact, RB_FACT_LISTEN) != 0)
         return;
-    if (rb_check_fails(r->view, r->check) && rb_reason_in(r->record->reason, strangers))
+    if (r->is_stranger)
         claim->layer = STRANGER;
     claim->idle = strcmp(r->record->reason, "exposed") == 0;
 }
@@ -301,7 +304,7 @@ static void take_fact(struct reading *r, const struct rb_fact *fact)
     else if (rule->thing == THING_PORT)
         place_port(r, fact->key, fact->value, &claim);
     else if (rule->thing != THING_PROGRAM)
-        claim.idle = rule->layer == 10 && r->container && r->unit_serves;
+        claim.idle = r->is_stranger || (rule->layer == 10 && r->container && r->unit_serves);
     if (r->container && rule->layer == 10 && rule->thing == THING_PORT)
         claim.detail = rb_arena_printf(r->claims->arena, " (container %s%s%s)", r->container, r->needs ? ", which needs " : "",
                                        r->needs ? r->needs : "");
@@ -314,10 +317,20 @@ static void take_fact(struct reading *r, const struct rb_fact *fact)
     }
 }
 
+static bool names(const char *text, const char *container)
+{
+    size_t len = strlen(container);
+    const char *hit = len ? strstr(text, container) : NULL;
+    return hit && (hit == text || hit[-1] == ' ') && (hit[len] == ' ' || hit[len] == '\0');
+}
+
 static void enter_container(struct reading *r, size_t fact)
 {
     r->container = r->record->facts[fact].value;
     r->unit_serves = rb_container_serves(r->record, fact, &r->needs);
+    /* It runs, but it is what the warning is about: another image, a crash a moment ago. */
+    if (rb_view_state(r->view, r->check) == RB_STATE_WARN && names(r->record->message, r->container))
+        r->unit_serves = false;
 }
 
 static void claim_engine(const struct reading *r, bool has_container)
@@ -362,6 +375,7 @@ void rb_claims_of_facts(struct claims *claims, const struct rb_view *view)
     for (size_t i = 0; i < view->snapshot->count; i++) {
         struct reading r = {.view = view, .claims = claims, .check = i, .record = view_record(view, i)};
         bool compose = rb_check_is(view, i, "compose"), has_container = false;
+        r.is_stranger = rb_check_is(view, i, "port") && rb_check_fails(view, i) && rb_reason_in(r.record->reason, strangers);
         for (size_t f = 0; f < r.record->fact_count; f++) {
             bool container = strcmp(r.record->facts[f].key, RB_FACT_CONTAINER) == 0;
             has_container = has_container || container;

@@ -37,6 +37,9 @@ bool rb_never_connected(const char *reason);
 #define CHANGES_MAX 3u
 size_t rb_find_changes(const struct diagnosis *d, size_t check, size_t also, struct rb_change out[CHANGES_MAX]);
 
+/* The container of the record that publishes the port, or NULL. */
+const char *rb_container_behind(const struct rb_record *record, unsigned port);
+
 /* causes.c: the ranked list with everything that stands beside each cause. False: no memory. */
 bool rb_find_causes(struct diagnosis *d);
 /* refute.c: what the facts refute. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "places.h"
 #include "runbook/check/facts.h"
 
 bool rb_never_connected(const char *reason)
@@ -39,15 +40,33 @@ static bool sees_a_listener(const struct diagnosis *d, const struct rb_edge *edg
     return rb_fact_of(record, RB_FACT_LISTEN) || rb_fact_of(record, RB_FACT_PUBLISH) || edge->kind == RB_EDGE_SCRAPE;
 }
 
+/* It is about the very port that is asked; a declared dependency may listen anywhere. */
+static bool is_asked(const struct diagnosis *d, size_t asks, size_t listens)
+{
+    const struct rb_record *record = record_of(d, listens);
+    const char *target = rb_fact_of(record_of(d, asks), RB_FACT_TARGET);
+    unsigned port = target ? rb_place_port(target) : 0;
+    for (size_t f = 0; port && f < record->fact_count; f++) {
+        const char *key = record->facts[f].key;
+        if ((strcmp(key, RB_FACT_LISTEN) == 0 || strcmp(key, RB_FACT_PUBLISH) == 0) && rb_place_port(record->facts[f].value) == port)
+            return true;
+    }
+    return false;
+}
+
 static size_t listener_behind(const struct diagnosis *d, size_t index, bool scrapes)
 {
+    size_t found = GRAPH_NONE;
     for (size_t e = d->graph.first_edge[index]; e < d->graph.first_edge[index + 1]; e++) {
         const struct rb_edge *edge = &d->graph.edges.items[e];
         bool fits = scrapes ? edge->kind == RB_EDGE_SCRAPE : edge->kind == RB_EDGE_PORT || edge->kind == RB_EDGE_DECLARED;
-        if (fits && sees_a_listener(d, edge))
+        if (!fits || !sees_a_listener(d, edge))
+            continue;
+        if (scrapes || is_asked(d, index, edge->to))
             return edge->to;
+        found = found == GRAPH_NONE ? edge->to : found;
     }
-    return GRAPH_NONE;
+    return found;
 }
 
 static void look_at(struct diagnosis *d, size_t index)
@@ -58,10 +77,12 @@ static void look_at(struct diagnosis *d, size_t index)
     bool probe = schema && rb_kind_of(schema)->exec == RB_EXEC_EXCHANGE && rb_fact_of(record, RB_FACT_TARGET) &&
                  !rb_check_is(d->view, index, "docker");
     d->listener[index] = GRAPH_NONE;
-    if (node->state != RB_STATE_FAIL || !probe || speaks_for_itself(record->reason))
+    if (node->state != RB_STATE_FAIL || !probe || rb_never_connected(record->reason))
         return;
     bool scrapes = strcmp(record->reason, "target_down") == 0 || strcmp(record->reason, "not_scraped") == 0;
     d->listener[index] = listener_behind(d, index, scrapes);
+    if (speaks_for_itself(record->reason))
+        return;
     node->held_open = d->listener[index] != GRAPH_NONE || is_answer(record->reason) || strcmp(record->reason, "alert_firing") == 0;
     struct rb_change changes[CHANGES_MAX];
     if (node->held_open && rb_find_changes(d, index, d->listener[index], changes) > 0)

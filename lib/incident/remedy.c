@@ -296,9 +296,21 @@ static const struct remedy remedies[] = {
     {"text", "forbidden", restore_named_files},
 };
 
+/* What reads its configuration once has to be told that it is as it was. */
+static void restart_listener(struct sheet *s)
+{
+    size_t listener = s->d->listener[s->cause->check];
+    const char *target = rb_fact_of(s->record, RB_FACT_TARGET);
+    if (listener == GRAPH_NONE || !target || !rb_check_is(s->d->view, listener, "compose"))
+        return;
+    DO(s, "docker restart %", rb_container_behind(record_of(s->d, listener), rb_place_port(target)));
+}
+
 static void add_known(struct sheet *s)
 {
     bool undone = s->root && undo_changes(s);
+    if (undone)
+        restart_listener(s);
     for (size_t i = 0; i < sizeof remedies / sizeof remedies[0]; i++) {
         const struct remedy *row = &remedies[i];
         bool fits = strcmp(row->reason, s->record->reason) == 0 && (!row->kind || rb_check_is(s->d->view, s->cause->check, row->kind));

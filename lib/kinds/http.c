@@ -381,6 +381,8 @@ static void judge(const struct rb_check_ctx *ctx, const struct rb_http_response 
 {
     const struct http_options *o = ctx->options;
     report_values(response, out);
+    if (response->remote_address && response->redirects == 0 && !o->unix_socket)
+        rb_outcome_fact(out, RB_FACT_ADDRESS, "%s", response->remote_address);
     if (response->remote_address && response->redirects > 0)
         rb_outcome_evidence(out, "after %u redirects: %s", response->redirects, rb_net_clean(out->arena, response->final_url));
     if (response->failure != RB_NET_OK) {

@@ -546,6 +546,8 @@ static void step(const struct rb_check_ctx *ctx, void *state_memory, const struc
     const struct rb_http_response *response = event->http ? event->http : &none;
     bool further = false;
     state->duration_s += response->phases.total_s;
+    if (response->remote_address)
+        rb_outcome_fact(out, RB_FACT_ADDRESS, "%s", response->remote_address);
     if (response->failure != RB_NET_OK && !stage->judges_failures) {
         if (state->stage == 0)
             rb_outcome_value(out, "ready", NULL, 0);

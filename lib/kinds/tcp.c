@@ -298,6 +298,8 @@ static void step(const struct rb_check_ctx *ctx, void *state_memory, const struc
                  struct rb_outcome *out)
 {
     struct state *state = state_memory;
+    if (event->remote_address)
+        rb_outcome_fact(out, RB_FACT_ADDRESS, "%s", event->remote_address);
     switch (event->type) {
     case RB_EVENT_START:
         connect_to(ctx, next, out);

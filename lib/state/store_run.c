@@ -103,8 +103,8 @@ static void count_run(struct run *run, struct rb_record *content, int64_t starte
 
 static bool is_kept_after_the_end(const struct rb_fact *fact)
 {
-    static const char *const keys[] = {RB_FACT_CONTAINER, RB_FACT_SERVICE,    RB_FACT_NEEDS,  RB_FACT_PUBLISH,
-                                       RB_FACT_MOUNT,     RB_FACT_MOUNTED_AS, RB_FACT_SCRAPES};
+    static const char *const keys[] = {RB_FACT_CONTAINER, RB_FACT_SERVICE,    RB_FACT_NEEDS,   RB_FACT_PUBLISH,
+                                       RB_FACT_MOUNT,     RB_FACT_MOUNTED_AS, RB_FACT_SCRAPES, RB_FACT_ADDRESS};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (strcmp(fact->key, keys[i]) == 0)
             return true;

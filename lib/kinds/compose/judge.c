@@ -160,6 +160,10 @@ static void judge_ended(const struct rb_check_ctx *ctx, const struct compose_sta
         /* cgroup v2 often tells of the kill only after the cgroup is gone, which the engine then misses. */
         find(unit, RB_RESULT_FAIL, "oom",
              rb_arena_printf(ctx->arena, "was killed (code 137)%s, not by request, and has a memory limit: probably out of memory", when));
+    } else if (container->error[0]) {
+        /* The engine keeps these words only until a start succeeds. */
+        find(unit, RB_RESULT_FAIL, "not_started",
+             rb_arena_printf(ctx->arena, "could not be started%s: %s", when, rb_docker_clean(container->error, ctx->arena)));
     } else if (finding->by_request) {
         finding->ended = true;
         find(unit, optional || !wanted ? RB_RESULT_OK : RB_RESULT_FAIL, "stopped",
