@@ -402,3 +402,127 @@ def _(w):
 def _(w):
     w.kill("pricing")
     w.kill("orders")
+
+
+# ---- the rest of what can break
+
+@scenario("dotenv-changed", "simple", truth="a required variable got another value", causes=["dotenv"], words=["REGION", ".env"], shows={"dotenv": "wrong_value"})
+def _(w):
+    w.edit(".env", "REGION=eu", "REGION=us")
+
+
+@scenario("armed-in-a-file", "simple repair", truth="somebody armed the shop in a configuration file", causes=["no-arming"], words=["config/limits.yaml"], shows={"no-arming": "forbidden"})
+def _(w):
+    w.edit("config/limits.yaml", "orders:", "# LIVE_ARMED = 1\norders:")
+
+
+@scenario("wrong-branch", "simple repair", truth="another branch is checked out", causes=["repo"], words=["main", "trial"], shows={"repo": "wrong_branch"})
+def _(w):
+    w.git("checkout", "-q", "-b", "trial")
+
+
+@scenario("script-not-executable", "simple repair", truth="the report's script lost its x", causes=["files"], symptoms=["report"], words=["scripts/report.sh"],
+          shows={"files": "not_executable", "report": "not_executable"})
+def _(w):
+    os.chmod(w.file("scripts/report.sh"), 0o644)
+
+
+@scenario("alertmanager-killed", "simple", truth="Alertmanager was killed; nothing else needs it", causes=["alertmanager"], words=["9093"], shows={"alertmanager": "refused"})
+def _(w):
+    w.kill("alertmanager")
+
+
+@scenario("pricing-gives-up-its-port", "simple", truth="the exporter lives and listens no more", causes=["pricing-port"], symptoms=["pricing", "prom"], words=["9101"],
+          shows={"pricing-port": "not_listening", "prom": "fail"})
+def _(w):
+    w.tell("pricing", "close")
+
+
+@scenario("db-cuts-connections", "simple", truth="the database accepts and hangs up: nothing tells why", undetermined=["db"], symptoms=API_DOWN, shows={"db": "fail", "dashboard": "fail"})
+def _(w):
+    w.tell("db", "drop")
+
+
+@scenario("api-answers-500", "simple", truth="the api answers with errors: nothing tells why", undetermined=["api"], symptoms=["proxy", "public", "dashboard"],
+          shows={"api": "status", "dashboard": "fail"})
+def _(w):
+    w.tell("api", "status 500")
+
+
+@scenario("disk-full-and-pricing-killed", "compound", truth="the disk is full, and an exporter was killed", causes=["data-disk", "pricing-port"],
+          symptoms=["report", *API_DOWN, "pricing", "prom"], shows={"data-disk": "fail", "report": "fail", "pricing": "fail", "dashboard": "fail", "prom": "fail"})
+def _(w):
+    w.fill_disk()
+    w.kill("pricing")
+
+
+@scenario("crash-and-a-hang", "compound", truth="the database crashed; that an exporter hangs is another matter, and nothing tells why", causes=["shop-stack"], undetermined=["orders"],
+          symptoms=["db-port", "db", *API_DOWN, "prom"], shows={"shop-stack": "exited", "orders": "timeout", "dashboard": "fail", "prom": "fail"})
+def _(w):
+    w.tell("db", "exit 3 fatal: torn page")
+    w.stop_process("orders")
+
+
+@scenario("merge-and-orders-killed", "compound", truth="a merge stopped at a conflict, and an exporter was killed", causes=["repo", "orders-port"], symptoms=["configs", "orders", "prom"],
+          prepare=two_branches, shows={"repo": "operation", "configs": "broken", "orders": "fail", "prom": "fail"})
+def _(w):
+    w.git("merge", "-q", "rows", check=False)
+    w.kill("orders")
+
+
+@scenario("three-at-once", "compound", truth="Prometheus ended, the proxy was killed, a lock was left behind", causes=["obs-stack", "proxy-port", "repo"],
+          symptoms=["prom-ready", "prom", "proxy", "public", "dashboard"], shows={"obs-stack": "fail", "proxy": "fail", "repo": "stuck_lock", "dashboard": "fail"})
+def _(w):
+    w.act("prometheus", "stop")
+    w.kill("proxy")
+    w.write(".git/index.lock", "", age=3600)
+
+
+@scenario("stranger-elsewhere", "coincidence", truth="an exporter was killed; a new program on another port has nothing to do with it", causes=["pricing-port"], symptoms=["pricing", "prom"],
+          not_words=["7777"], noise=lambda w: w.stranger("visitor", "--port", "7777"), shows={"pricing": "fail", "prom": "fail"})
+def _(w):
+    w.kill("pricing")
+
+
+@scenario("restart-before-a-hang", "coincidence", truth="the proxy hangs; the restart of the dashboard a moment before is routine", undetermined=["proxy"], symptoms=["public", "dashboard"],
+          noise=lambda w: w.act("dashboard", "restart"), noise_shows={"dashboard": "ok", "shop-stack": "ok"}, shows={"proxy": "timeout", "dashboard": "fail"})
+def _(w):
+    w.stop_process("proxy")
+
+
+def touch_all(w):
+    for name in ("config/api.toml", "config/prometheus.yml", "config/report.toml"):
+        os.utime(w.file(name))
+
+
+@scenario("touched-before-a-crash", "coincidence", truth="the api crashed; its files were touched a moment before, and not changed", causes=["shop-stack"], symptoms=["api-port", "prom", *API_DOWN],
+          noise=touch_all, not_words=["changed  "], words=["code 12"], shows={"shop-stack": "exited", "dashboard": "fail"})
+def _(w):
+    w.tell("api", "exit 12 fatal: stack overflow")
+
+
+@scenario("mounted-edit-elsewhere", "coincidence", truth="the database crashed; the edit of the api's configuration changed nothing that runs", causes=["shop-stack"],
+          symptoms=["db-port", "db", *API_DOWN], standing=["config-drift"], noise=lambda w: w.edit("config/api.toml", 'timeout = "2s"', 'timeout = "3s"'),
+          noise_shows={"config-drift": "warn"}, not_words=["timeout: "], words=["code 13"], shows={"shop-stack": "exited", "dashboard": "fail"})
+def _(w):
+    w.tell("db", "exit 13 fatal: bad block")
+
+
+@scenario("unseen-worker-and-api-stopped", "observer", truth="the api was stopped; that the worker's environment cannot be read is another matter", causes=["shop-stack"],
+          symptoms=["api-port", "prom", *API_DOWN], standing=["env-off"], noise=lambda w: (w.kill("worker"), w.start("worker", uid=0)), noise_shows={"env-off": "unknown"},
+          words=["shop-api-1"], shows={"shop-stack": "fail", "dashboard": "fail"})
+def _(w):
+    w.act("api", "stop")
+
+
+@scenario("docker-unseen-and-a-hang", "observer", truth="an exporter hangs; that Docker cannot be seen is another matter", undetermined=["orders"], symptoms=["prom"],
+          noise=lambda w: os.chmod(w.engine.socket, 0o600), noise_shows={"shop-stack": "unknown"},
+          standing=("docker", "shop-stack", "obs-stack", "db-port", "api-port", "dashboard-port"), shows={"orders": "timeout", "prom": "fail"})
+def _(w):
+    w.stop_process("orders")
+
+
+@scenario("report-came-back", "recovery", truth="the disk was full for a moment", verdict="healthy", shows={"report": "fail"},
+          after=lambda w: os.unlink(w.file("data/dump.bin")), after_shows={"report": "ok", "dashboard": "ok", "data-disk": "ok"})
+def _(w):
+    w.fill_disk()

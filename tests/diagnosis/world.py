@@ -109,8 +109,9 @@ groups:
 set -e
 rows=$(sed -n 's/^rows = \\([0-9]*\\)$/\\1/p' config/report.toml)
 [ -n "$rows" ] || { echo "config/report.toml: no rows" >&2; exit 1; }
-head -c 65536 /dev/zero > data/report.new
-mv data/report.new data/report
+trap 'rm -f "data/report.$$"' EXIT
+head -c 65536 /dev/zero > "data/report.$$"
+mv "data/report.$$" data/report
 echo "report of $rows rows written"
 """,
     "bin/shopctl": "#!/bin/sh\necho \"shopctl 2.4.1\"\n",
@@ -580,7 +581,11 @@ class World:
         self.end_strangers()
         self.start_engine()
         for name in os.listdir(self.path("control")):
+            with open(self.path("control", name), encoding="utf-8") as file:
+                gave_up_its_port = file.read().startswith("close")
             os.unlink(self.path("control", name))
+            if gave_up_its_port and name in self.running:
+                self.kill(name)
         self.mend_files()
         for name, (argv, env) in processes(self.folder).items():
             process = self.running.get(name)
