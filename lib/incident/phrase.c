@@ -19,23 +19,30 @@
 
 struct row {
     const char *english, *german;
+    size_t len; /* of the English */
+    bool joint; /* has no words of its own */
 };
 static const struct row rows[] = {
-#define RB_PHRASE(english, german)         {english, german},
-#define RB_PHRASE_FOREIGN(english, german) {english, german},
+#define RB_PHRASE(english, german)         {english, german, sizeof(english) - 1, false},
+#define RB_PHRASE_FOREIGN(english, german) {english, german, sizeof(english) - 1, false},
+#define RB_PHRASE_JOINT(english, german)   {english, german, sizeof(english) - 1, true},
 #include "runbook/incident/phrases.def"
 #undef RB_PHRASE
 #undef RB_PHRASE_FOREIGN
+#undef RB_PHRASE_JOINT
 };
 #define ROWS (sizeof rows / sizeof rows[0])
 
+struct budget {
+    unsigned left;
+};
 struct span {
     const char *start;
     size_t len;
 };
 struct match {
     struct span marks[MARKS];
-    unsigned *budget;
+    struct budget *budget;
 };
 
 /* The place of a mark's letter or digit in `marks`, MARKS when it is none. */
@@ -53,11 +60,11 @@ static bool is_mark(const char *at)
     return at[0] == '%' && mark_of(at[1]) < MARKS;
 }
 
-static bool spend(unsigned *budget)
+static bool spend(struct budget *budget)
 {
-    if (*budget == 0)
+    if (budget->left == 0)
         return false;
-    --*budget;
+    budget->left--;
     return true;
 }
 
@@ -86,6 +93,14 @@ static bool fits(struct match *match, const char *pattern, const char *text, con
     return false;
 }
 
+/* Most rows are out by their first or last byte. */
+static bool may_fit(const struct row *row, struct span text)
+{
+    const char *tail = row->english + row->len - 1;
+    bool ends_with_mark = row->len >= 2 && is_mark(tail - 1);
+    return (is_mark(row->english) || *row->english == *text.start) && (ends_with_mark || *tail == text.start[text.len - 1]);
+}
+
 /* Letters of a row that are its own. */
 static size_t own_text(const char *pattern)
 {
@@ -99,13 +114,15 @@ static size_t own_text(const char *pattern)
     return count;
 }
 
-static bool say(struct rb_buf *out, struct span text, unsigned depth, unsigned *budget);
+static bool say(struct rb_buf *out, struct span text, unsigned depth, struct budget *budget);
 
 /* "[one|many]" at `at`: appends the form for the number `counted`, and returns the bytes taken; 0 when there is none. */
 static size_t say_plural(struct rb_buf *out, const char *at, struct span counted)
 {
+    if (*at != '[')
+        return 0;
     size_t one = strcspn(at, "|]"), all = strcspn(at, "]");
-    if (*at != '[' || at[one] != '|')
+    if (at[one] != '|')
         return 0;
     if (counted.len == 1 && counted.start[0] == '1')
         rb_buf_add(out, at + 1, one - 1);
@@ -141,11 +158,13 @@ static bool fill(struct rb_buf *out, const struct row *row, const struct match *
     return known;
 }
 
-static bool say_joined(struct rb_buf *out, struct span text, unsigned depth, unsigned *budget)
+static bool say_joined(struct rb_buf *out, struct span text, unsigned depth, struct budget *budget)
 {
     for (size_t i = 0; i < ROWS && depth < DEPTH; i++) {
+        if (!rows[i].joint)
+            continue;
         struct match match = {.budget = budget};
-        if (own_text(rows[i].english) > 0 || !fits(&match, rows[i].english, text.start, text.start + text.len))
+        if (!fits(&match, rows[i].english, text.start, text.start + text.len))
             continue;
         RB_BUF_AUTO joined;
         rb_buf_init(&joined, (size_t)8 * RB_PHRASE_MAX);
@@ -167,15 +186,17 @@ struct found {
 static void consider(struct found *best, const struct row *row, const struct match *match)
 {
     size_t own = own_text(row->english), start = is_mark(row->english) ? match->marks[mark_of(row->english[1]) % MARKS].len : 0;
-    if (own == 0 || (best->row && (start > best->start || (start == best->start && own <= best->own))))
+    if (best->row && (start > best->start || (start == best->start && own <= best->own)))
         return;
     *best = (struct found){.row = row, .match = *match, .start = start, .own = own};
 }
 
-static bool say(struct rb_buf *out, struct span text, unsigned depth, unsigned *budget)
+static bool say(struct rb_buf *out, struct span text, unsigned depth, struct budget *budget)
 {
     struct found best = {0};
     for (size_t i = 0; i < ROWS && depth < DEPTH; i++) {
+        if (rows[i].joint || !may_fit(&rows[i], text))
+            continue;
         struct match match = {.budget = budget};
         if (fits(&match, rows[i].english, text.start, text.start + text.len))
             consider(&best, &rows[i], &match);
@@ -197,7 +218,7 @@ bool rb_phrase_german(struct rb_buf *out, const char *text)
         rb_buf_adds(out, text);
         return false;
     }
-    unsigned budget = BUDGET;
+    struct budget budget = {BUDGET};
     return say(out, (struct span){text, len}, 0, &budget);
 }
 

@@ -156,11 +156,10 @@ static void more(struct paper *p, size_t hidden, bool indented)
 {
     if (hidden == 0)
         return;
-    RB_BUF_AUTO text;
+    RB_BUF_AUTO text, whole;
     rb_buf_init(&text, 128);
-    rb_buf_addf(&text, "%zu", hidden);
-    RB_BUF_AUTO whole;
     rb_buf_init(&whole, 256);
+    rb_buf_addf(&text, "%zu", hidden);
     RB_SAY(&whole, p->t->language, AND_MORE, rb_buf_str(&text));
     if (indented)
         item(p, "", rb_buf_str(&whole));
@@ -188,13 +187,12 @@ static void add_changes(struct paper *p, const struct rb_cause *cause)
     enum rb_language language = p->t->language;
     for (size_t i = 0; i < cause->changed_before_count && i < 2; i++) {
         const struct rb_change *change = &cause->changed_before[i];
-        RB_BUF_AUTO lead, when, text;
+        RB_BUF_AUTO lead, when, what, text;
         rb_buf_init(&lead, 64);
         rb_buf_init(&when, 64);
         rb_buf_init(&text, SCRATCH);
         rb_duration_print(&lead, change->lead_ns / RB_NS_PER_MS);
         rb_render_since(&when, p->t->view, change->wall_ns);
-        RB_BUF_AUTO what;
         rb_buf_init(&what, SCRATCH);
         rb_triage_change(p->t, change, &what);
         RB_SAY(&text, language, CHANGED_BEFORE, rb_buf_str(&lead), rb_buf_str(&when), rb_buf_str(&what));
@@ -209,10 +207,7 @@ static void add_list(struct paper *p, enum rb_message label, const char *const *
         RB_BUF_AUTO text;
         rb_buf_init(&text, SCRATCH);
         rb_buf_adds(&text, quote);
-        if (*quote) /* another program's words */
-            rb_buf_adds(&text, items[i]);
-        else
-            rb_render_phrase(&text, p->t->language, items[i]);
+        rb_render_phrase(&text, *quote ? RB_LANGUAGE_EN : p->t->language, items[i]); /* quoted: another program's words */
         rb_buf_adds(&text, quote);
         item_lines(p, i ? "" : rb_message(p->t->language, label), rb_buf_str(&text), *quote ? 1 : 2);
     }

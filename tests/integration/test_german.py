@@ -60,8 +60,8 @@ def rows():
     """[(english, german, foreign)]"""
     text = read(os.path.join(TOP, "include/runbook/incident/phrases.def"))
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
-    found = re.findall(r'RB_PHRASE(_FOREIGN)?\(("(?:\\.|[^"\\])*"),\s*("(?:\\.|[^"\\])*")\)', text)
-    return [(unquote(english), unquote(german), bool(foreign)) for foreign, english, german in found]
+    found = re.findall(r'RB_PHRASE(_FOREIGN|_JOINT)?\(("(?:\\.|[^"\\])*"),\s*("(?:\\.|[^"\\])*")\)', text)
+    return [(unquote(english), unquote(german), foreign == "_FOREIGN") for foreign, english, german in found]
 
 
 def form(english):
