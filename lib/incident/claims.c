@@ -131,6 +131,11 @@ bool rb_check_fails(const struct rb_view *view, size_t check)
     return rb_view_state(view, check) == RB_STATE_FAIL;
 }
 
+bool rb_check_sees_stranger(const struct rb_view *view, size_t check)
+{
+    return rb_check_is(view, check, "port") && rb_check_fails(view, check) && rb_reason_in(view_record(view, check)->reason, strangers);
+}
+
 bool rb_reason_in(const char *reason, const char *const *list)
 {
     for (; *list; list++) {
@@ -375,7 +380,7 @@ void rb_claims_of_facts(struct claims *claims, const struct rb_view *view)
     for (size_t i = 0; i < view->snapshot->count; i++) {
         struct reading r = {.view = view, .claims = claims, .check = i, .record = view_record(view, i)};
         bool compose = rb_check_is(view, i, "compose"), has_container = false;
-        r.is_stranger = rb_check_is(view, i, "port") && rb_check_fails(view, i) && rb_reason_in(r.record->reason, strangers);
+        r.is_stranger = rb_check_sees_stranger(view, i);
         for (size_t f = 0; f < r.record->fact_count; f++) {
             bool container = strcmp(r.record->facts[f].key, RB_FACT_CONTAINER) == 0;
             has_container = has_container || container;

@@ -140,6 +140,27 @@ static int compare(const void *a, const void *b)
     return strcmp(x->reason, y->reason);
 }
 
+static bool has_edge(const struct rb_edges *edges, size_t from, size_t to)
+{
+    for (size_t i = 0; i < edges->count; i++) {
+        if (edges->items[i].from == from && edges->items[i].to == to && !edges->items[i].idle)
+            return true;
+    }
+    return false;
+}
+
+/* A team declares that the port needs the container. While a stranger holds the port it is the other way round. */
+static void turn_strangers(struct builder *b)
+{
+    for (size_t i = 0; i < b->out->count; i++) {
+        struct rb_edge *edge = &b->out->items[i];
+        if (edge->kind != RB_EDGE_DECLARED || !rb_check_sees_stranger(b->view, edge->from) || !has_edge(b->out, edge->to, edge->from))
+            continue;
+        edge->idle = true;
+        edge->reason = "depends_on, but somebody else holds the port";
+    }
+}
+
 int rb_graph_edges(const struct rb_view *view, struct rb_arena *arena, struct rb_edges *out, struct rb_error *err)
 {
     *out = (struct rb_edges){0};
@@ -158,5 +179,6 @@ int rb_graph_edges(const struct rb_view *view, struct rb_arena *arena, struct rb
         out->items[kept++] = out->items[i];
     }
     out->count = kept;
+    turn_strangers(&b);
     return 0;
 }

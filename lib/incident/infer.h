@@ -37,6 +37,8 @@ static inline const struct rb_record *view_record(const struct rb_view *view, si
 }
 bool rb_check_is(const struct rb_view *view, size_t check, const char *kind);
 bool rb_check_fails(const struct rb_view *view, size_t check);
+/* A port that somebody else holds. */
+bool rb_check_sees_stranger(const struct rb_view *view, size_t check);
 /* The reason of a failing check is one of the NULL-terminated list. */
 bool rb_reason_in(const char *reason, const char *const *list);
 /* A line of what the check says (message, evidence, last words), or NULL behind the last. */

@@ -209,7 +209,8 @@ static void add_list(struct paper *p, enum rb_message label, const char *const *
         rb_buf_adds(&text, quote);
         rb_render_phrase(&text, *quote ? RB_LANGUAGE_EN : p->t->language, items[i]); /* quoted: another program's words */
         rb_buf_adds(&text, quote);
-        item_lines(p, i ? "" : rb_message(p->t->language, label), rb_buf_str(&text), *quote ? 1 : 2);
+        bool last_words = *quote && i + 1 == count; /* the line that it died of, whole */
+        item_lines(p, i ? "" : rb_message(p->t->language, label), rb_buf_str(&text), last_words ? 3 : *quote ? 1 : 2);
     }
     more(p, count > LIST_SHOWN ? count - LIST_SHOWN : 0, true);
 }

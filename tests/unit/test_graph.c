@@ -246,13 +246,23 @@ START_TEST(a_stranger_on_the_port_keeps_the_container_out)
          "port is already allocated",
          {RB_FACT_CONTAINER, "web", RB_FACT_SERVICE, "p/web", RB_FACT_PUBLISH, "3000", NULL},
          NULL},
-        {&kind_port, RB_RESULT_FAIL, "wrong_owner", "held by nc", {RB_FACT_LISTEN, "3000", NULL}, NULL},
+        {&kind_port, RB_RESULT_FAIL, "wrong_owner", "held by nc", {RB_FACT_LISTEN, "3000", RB_FACT_CONTAINER, "web", NULL}, NULL},
     };
-    struct world w;
-    world_open(&w, told, 2);
-    ck_assert_uint_eq(w.diagnosis.cause_count, 1);
-    ck_assert_uint_eq(w.diagnosis.causes[0].check, 1);
-    world_close(&w);
+    /* Also when the team has declared that the port needs the container. */
+    for (int declared = 0; declared <= 1; declared++) {
+        struct world w;
+        struct rb_plan *plan = plan_of(told, 2);
+        if (declared)
+            fixture_depends(plan, 1, 0);
+        fixture_start(&w.f, plan);
+        for (size_t i = 0; i < 2; i++)
+            tell(&w.f, i, &told[i]);
+        look(&w);
+        ck_assert_uint_eq(w.diagnosis.cause_count, 1);
+        ck_assert_uint_eq(w.diagnosis.causes[0].check, 1);
+        ck_assert_uint_eq(w.diagnosis.causes[0].explains_count, 1);
+        world_close(&w);
+    }
 }
 END_TEST
 
