@@ -401,7 +401,13 @@ int rb_git_remote_head(struct rb_git *git, const char *remote, const char *branc
     int code = 0;
     if (open_remote(git, remote, &handle) < 0)
         return git_fail(err, RB_ENOTFOUND, "no such remote");
-    if (git_remote_connect(handle, GIT_DIRECTION_FETCH, NULL, NULL, NULL) < 0 || git_remote_ls(&heads, &count, handle) < 0)
+    if (git_is_ssh(git_remote_url(handle)))
+        code = rb_error_set(err, RB_ESYS,
+                            "the remote is asked over ssh, which needs a key: runbookd uses none; give remote.%.64s.url an https address",
+                            remote);
+    else if (git_stream_use() < 0)
+        code = git_fail(err, RB_ESYS, "libgit2 takes no connections with a deadline");
+    else if (git_remote_connect(handle, GIT_DIRECTION_FETCH, NULL, NULL, NULL) < 0 || git_remote_ls(&heads, &count, handle) < 0)
         code = git_fail(err, RB_ESYS, "the remote cannot be reached");
     size_t at = 0;
     while (code == 0 && at < count && strcmp(heads[at]->name, name) != 0)

@@ -75,6 +75,13 @@ bool listing_same(const struct rb_listing *a, const struct rb_listing *b); /* bu
 const char *listing_key(const struct rb_file_request *request, struct rb_git *git, const struct index_file *index, const char *prefix,
                         struct rb_arena *arena);
 
+/* Connections to remotes end after this time, whatever the other side does (git_stream.c). */
+enum { GIT_REMOTE_TIMEOUT_S = 8 };
+/* Has libgit2 use them; any number of times, any thread. Negative when it does not want to. */
+int git_stream_use(void) RB_MUST_CHECK;
+/* Whether an address of a remote means ssh: ssh://… or host:path. */
+bool git_is_ssh(const char *url);
+
 /* The root's place in the work tree: "" or "sub/", in the arena. Negative when it is not inside. */
 int git_prefix(struct rb_git *git, const char *root, struct rb_arena *arena, const char **out_prefix, struct rb_error *err) RB_MUST_CHECK;
 

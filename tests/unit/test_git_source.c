@@ -1,5 +1,9 @@
 /* Facts of real repositories made by git, and that reading them changes nothing and starts nothing. */
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -356,5 +360,130 @@ START_TEST(unsupported_forms)
 }
 END_TEST
 
+/* ---- servers that do not answer ---- */
+
+enum patience { SILENT, DRIPPING, CLOSING, FULL };
+struct asked {
+    enum patience server;
+    const char *scheme, *root;
+    int code;
+    double took_s;
+    struct rb_error err;
+    pthread_t thread;
+};
+
+static int listen_somewhere(uint16_t *out_port, int backlog)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    ck_assert_int_eq(listen(fd, backlog), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    *out_port = ntohs(address.sin_port);
+    return fd;
+}
+
+/* Until it is cancelled: accepts, and then is what the test wants. */
+static void *serve_badly(void *arg)
+{
+    const int *listener = arg;
+    for (;;) {
+        struct pollfd ready = {.fd = *listener, .events = POLLIN};
+        (void)poll(&ready, 1, -1);
+        int fd = accept(*listener, NULL, NULL);
+        static const char head[] = "HTTP/1.1 200 OK\r\nX: ";
+        (void)send(fd, head, sizeof head - 1, MSG_NOSIGNAL);
+        while (send(fd, "x", 1, MSG_NOSIGNAL) == 1)
+            (void)poll(NULL, 0, 200);
+        close(fd);
+    }
+    return NULL;
+}
+
+static void *ask(void *arg)
+{
+    struct asked *asked = arg;
+    char url[128], dir[64], commit[41];
+    uint16_t port = 0;
+    (void)snprintf(dir, sizeof dir, "%s-%d", asked->scheme, (int)asked->server);
+    int fd = listen_somewhere(&port, asked->server == FULL ? 0 : 8);
+    pthread_t server;
+    bool drips = asked->server == DRIPPING;
+    if (drips)
+        ck_assert_int_eq(pthread_create(&server, NULL, serve_badly, &fd), 0);
+    if (asked->server == CLOSING)
+        close(fd);
+    (void)snprintf(url, sizeof url, "%s://127.0.0.1:%u/x/y.git", asked->scheme, (unsigned)port);
+    git_run(asked->root, "remote", "add", dir, url);
+    struct rb_git *git = open_git(asked->root);
+    struct timespec before, after;
+    (void)clock_gettime(CLOCK_MONOTONIC, &before);
+    asked->code = rb_git_remote_head(git, dir, "main", commit, &asked->err);
+    (void)clock_gettime(CLOCK_MONOTONIC, &after);
+    asked->took_s = (double)(after.tv_sec - before.tv_sec) + (double)(after.tv_nsec - before.tv_nsec) / 1e9;
+    rb_git_close(git);
+    if (drips) {
+        (void)pthread_cancel(server);
+        (void)pthread_join(server, NULL);
+    }
+    if (asked->server != CLOSING)
+        close(fd);
+    return NULL;
+}
+
+START_TEST(a_silent_remote_is_given_up)
+{
+    struct asked asked[] = {{.server = SILENT, .scheme = "http"},    {.server = SILENT, .scheme = "https"},
+                            {.server = SILENT, .scheme = "git"},     {.server = DRIPPING, .scheme = "http"},
+                            {.server = DRIPPING, .scheme = "https"}, {.server = CLOSING, .scheme = "http"}};
+    const size_t count = sizeof asked / sizeof asked[0];
+    struct scratch s[sizeof asked / sizeof asked[0]];
+    for (size_t i = 0; i < count; i++) {
+        make_repository(&s[i]);
+        asked[i].root = s[i].path;
+    }
+    for (size_t i = 0; i < count; i++)
+        ck_assert_int_eq(pthread_create(&asked[i].thread, NULL, ask, &asked[i]), 0);
+    for (size_t i = 0; i < count; i++)
+        (void)pthread_join(asked[i].thread, NULL);
+    for (size_t i = 0; i < count; i++) {
+        ck_assert_msg(asked[i].code == RB_ESYS, "%s: %d %s", asked[i].scheme, asked[i].code, asked[i].err.message);
+        ck_assert_msg(asked[i].took_s < 12, "%s took %g s: %s", asked[i].scheme, asked[i].took_s, asked[i].err.message);
+        if (asked[i].server == SILENT) {
+            ck_assert_double_gt(asked[i].took_s, 7);
+            ck_assert_msg(strstr(asked[i].err.message, "did not answer within 8 s") != NULL || strcmp(asked[i].scheme, "https") == 0,
+                          "%s: %s", asked[i].scheme, asked[i].err.message);
+        }
+        if (asked[i].server == CLOSING)
+            ck_assert_double_lt(asked[i].took_s, 2);
+        scratch_remove(&s[i]);
+    }
+}
+END_TEST
+
+START_TEST(ssh_is_refused_with_words)
+{
+    static const char *const urls[] = {"ssh://git@forge.example/x.git", "git@forge.example:x/y.git", "forge:x",
+                                       "git+ssh://forge.example/x"};
+    struct scratch s;
+    struct rb_error err = {0};
+    char commit[41];
+    make_repository(&s);
+    git_run(s.path, "remote", "add", "far", "/nonexistent/with:colon");
+    struct rb_git *git = open_git(s.path);
+    ck_assert_int_eq(rb_git_remote_head(git, "far", "main", commit, &err), RB_ESYS);
+    ck_assert_ptr_null(strstr(err.message, "ssh"));
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        git_run(s.path, "remote", "set-url", "far", urls[i]);
+        ck_assert_int_eq(rb_git_remote_head(git, "far", "main", commit, &err), RB_ESYS);
+        ck_assert_ptr_nonnull(strstr(err.message, "over ssh"));
+    }
+    rb_git_close(git);
+    scratch_remove(&s);
+}
+END_TEST
+
 RB_TEST_MAIN("git_source", special_files_are_clean, unsupported_forms, head_and_state, operations, status_by_content, line_ends_and_cancel,
-             upstream_and_remote, hostile_repository_runs_nothing, foreign_owner)
+             upstream_and_remote, a_silent_remote_is_given_up, ssh_is_refused_with_words, hostile_repository_runs_nothing, foreign_owner)

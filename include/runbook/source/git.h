@@ -50,7 +50,7 @@ int rb_git_tracking(struct rb_git *git, struct rb_arena *arena, struct rb_git_tr
 int rb_git_state(struct rb_git *git, struct rb_arena *arena, struct rb_git_state *out, struct rb_error *err) RB_MUST_CHECK;
 int rb_git_has_tag(struct rb_git *git, const char *tag, bool *out, struct rb_error *err) RB_MUST_CHECK;
 int rb_git_is_ignored(struct rb_git *git, const char *path, bool *out, struct rb_error *err) RB_MUST_CHECK;
-/* Head of `branch` at the remote, by ls-remote (network; workers only). RB_ESYS when unreachable. */
+/* Head of `branch` at the remote, by ls-remote (network; workers only). RB_ESYS when unreachable, which a server that says nothing is after 8 s, and for ssh, which wants a key. */
 int rb_git_remote_head(struct rb_git *git, const char *remote, const char *branch, char out_commit[41], struct rb_error *err) RB_MUST_CHECK;
 /* Every tag (with the id that it has, an annotated tag's own) and every remote (with its URL as configured: it may hold a password). `each` returns negative to stop: RB_ELIMIT. */
 typedef int rb_git_each_fn(void *ctx, const char *name, const char *value);
