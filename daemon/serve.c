@@ -47,7 +47,7 @@ static void hold_cb(struct ev_loop *loop, ev_signal *signal, int revents)
         continue;
 }
 
-/* The results are worth printing once every automatic check ran, or after a few seconds with what is known. */
+/* The start is over once every automatic check ran, or after a few seconds: what is known is worth printing, what only the start needed is not worth keeping. */
 static void banner_cb(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     (void)revents;
@@ -57,6 +57,7 @@ static void banner_cb(struct ev_loop *loop, ev_timer *timer, int revents)
         return;
     rb_app_publish_now(app);
     rb_app_banner_results(app);
+    app->platform->forget_start();
     ev_timer_stop(loop, timer);
 }
 

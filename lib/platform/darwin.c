@@ -266,6 +266,11 @@ static void return_memory(void)
     /* its allocator gives large blocks back by itself */
 }
 
+static void forget_start(void)
+{
+    /* libraries lie in the cache that all programs share */
+}
+
 static void die_with_parent(void)
 {
 }
@@ -332,6 +337,7 @@ const struct rb_platform *rb_platform_host(void)
         .die_with_parent = die_with_parent,
         .adopt_orphans = adopt_orphans,
         .return_memory = return_memory,
+        .forget_start = forget_start,
         .is_dialog_shim = is_dialog_shim,
         .self_path = self_path,
         .file_events = rb_darwin_file_events,

@@ -4,11 +4,13 @@
  * container. The larger parts have their own files: linux_process.c, linux_net.c, linux_disk.c. */
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/openat2.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -18,6 +20,8 @@
 #include <unistd.h>
 
 #include "linux_internal.h"
+
+enum { SEGMENTS_MAX = 32 };
 
 /* ---- clock ---- */
 
@@ -225,6 +229,45 @@ static void return_memory(void)
 #endif
 }
 
+/* Whether the loader had to write into the code (DT_TEXTREL): then the file does not have what is mapped. */
+static bool is_rewritten(const struct dl_phdr_info *object, const ElfW(Phdr) * header)
+{
+    const ElfW(Dyn) *entry = (const ElfW(Dyn) *)(object->dlpi_addr + header->p_vaddr);
+    for (; entry->d_tag != DT_NULL; entry++)
+        if (entry->d_tag == DT_TEXTREL || (entry->d_tag == DT_FLAGS && (entry->d_un.d_val & DF_TEXTREL)))
+            return true;
+    return false;
+}
+
+/* Drops the segments that nobody can have written to. */
+static int drop_segments(struct dl_phdr_info *object, size_t size RB_UNUSED, void *arg RB_UNUSED)
+{
+    ElfW(Phdr) headers[SEGMENTS_MAX]; /* a copy: they lie in the first page of what is dropped */
+    size_t count = object->dlpi_phnum < SEGMENTS_MAX ? object->dlpi_phnum : SEGMENTS_MAX;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    memcpy(headers, object->dlpi_phdr, count * sizeof *headers);
+    for (size_t i = 0; i < count; i++)
+        if (headers[i].p_type == PT_DYNAMIC && is_rewritten(object, &headers[i]))
+            return 0;
+    for (size_t i = 0; i < count; i++) {
+        if (headers[i].p_type != PT_LOAD || (headers[i].p_flags & PF_W))
+            continue;
+        uintptr_t from = (object->dlpi_addr + headers[i].p_vaddr) & ~(page - 1);
+        uintptr_t to = (object->dlpi_addr + headers[i].p_vaddr + headers[i].p_filesz + page - 1) & ~(page - 1);
+        (void)madvise((void *)from, to - from, MADV_DONTNEED); /* fails where the mapping is locked: then it stays */
+    }
+    return 0;
+}
+
+/* Relocating 50 libraries touches 10 MB of tables and constructors that are never looked at again, and the kernel maps 64 KiB around each touch. */
+static void forget_start(void)
+{
+#ifdef M_ARENA_MAX
+    (void)malloc_trim(0);
+#endif
+    (void)dl_iterate_phdr(drop_segments, NULL);
+}
+
 static void die_with_parent(void)
 {
     (void)prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0);
@@ -288,6 +331,7 @@ const struct rb_platform *rb_platform_host(void)
         .die_with_parent = die_with_parent,
         .adopt_orphans = adopt_orphans,
         .return_memory = return_memory,
+        .forget_start = forget_start,
         .is_dialog_shim = is_dialog_shim,
         .self_path = self_path,
         .file_events = rb_linux_file_events,

@@ -30,14 +30,14 @@ def run():
                 for path in ("/metrics", "/status"):
                     daemon.text(path, accept="*/*")
                 just_fetched = memory_kb(daemon.process.pid)
-                return between | {"private_just_fetched": just_fetched["private"], "resident_just_fetched": just_fetched["resident"]}
+                return between | {name + "_just_fetched": value for name, value in just_fetched.items()}
             time.sleep(10)
             results = alternate(ROUNDS, ours=ours, theirs=lambda: memory_kb(exporter.pid))
             page = len(daemon.text("/metrics"))
     kb = {side: {key: median([one[key] for one in rounds]) for key in rounds[0]} for side, rounds in results.items()}
     return {"what": f"memory in kB with {CHECKS} checks (http, tcp, port, path, syntax), median of {ROUNDS} samples while checks run: "
                     "between two scrapes, and right after /metrics and /status were fetched",
-            "runbookd_kb": kb["ours"], "blackbox_idle_kb": kb["theirs"], "goal": "private <= 10240 kB", "metrics_page_bytes": page}
+            "runbookd_kb": kb["ours"], "blackbox_idle_kb": kb["theirs"], "goal": "private, and alone, <= 10240 kB", "metrics_page_bytes": page}
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@
 
 #include "../../lib/platform/internal.h"
 #include "../support/check_main.h"
+#include "runbook/base/digest.h"
 
 /* A fresh folder with files, links and traps; removed by finish(). */
 static char scratch[64];
@@ -303,6 +304,23 @@ START_TEST(own_process)
 }
 END_TEST
 
+START_TEST(what_the_start_needed_is_given_back_and_comes_again)
+{
+    const struct rb_platform *host = rb_platform_host();
+    struct rb_error err = {0};
+    struct rb_self_info before, after;
+    char digest[65], again[65];
+    rb_sha256_of("abc", 3, digest);
+    ck_assert_int_eq(host->self_info(&before, &err), RB_OK);
+    host->forget_start();
+    ck_assert_int_eq(host->self_info(&after, &err), RB_OK);
+    if (strcmp(host->name, "linux") == 0)
+        ck_assert_int_lt(after.resident_bytes, before.resident_bytes);
+    rb_sha256_of("abc", 3, again); /* libcrypto's code and tables are read again */
+    ck_assert_str_eq(digest, again);
+}
+END_TEST
+
 START_TEST(null_platform_is_complete)
 {
     struct rb_fake_clock fake;
@@ -312,7 +330,8 @@ START_TEST(null_platform_is_complete)
     rb_platform_null(&null, &fake.clock);
     ck_assert_ptr_eq(null.clock, &fake.clock);
     ck_assert(null.os_info && null.disk_info && null.memory_info && null.load_info && null.self_info && null.listeners && null.processes &&
-              null.process_environ && null.peer_uid && null.cloexec_from && null.die_with_parent && null.is_dialog_shim && null.self_path);
+              null.process_environ && null.peer_uid && null.cloexec_from && null.die_with_parent && null.is_dialog_shim && null.self_path &&
+              null.return_memory && null.forget_start);
     struct rb_disk_info disk;
     struct rb_listener *found = NULL;
     size_t count = 7;
@@ -335,4 +354,5 @@ START_TEST(remote_file_systems)
 END_TEST
 
 RB_TEST_MAIN("platform", files_and_traps, never_out_of_the_tree, paths_expand, this_machine, clocks_run, listeners,
-             processes_and_environment, own_process, null_platform_is_complete, remote_file_systems)
+             processes_and_environment, own_process, what_the_start_needed_is_given_back_and_comes_again, null_platform_is_complete,
+             remote_file_systems)

@@ -103,6 +103,8 @@ struct rb_platform {
     void (*adopt_orphans)(void);
     /* Asks the C library to give freed memory back instead of keeping it for later, where it can be asked. Once, before any thread. */
     void (*return_memory)(void);
+    /* Gives back what only the start needed: freed heap, and pages of programs and libraries that nobody changed; what is used again is read again. Any thread, at any time. */
+    void (*forget_start)(void);
     /* True for a program that would open a dialog or an installer instead of running (Apple's /usr/bin shims without developer tools). */
     bool (*is_dialog_shim)(const char *path);
     /* Absolute path of the running binary. */
