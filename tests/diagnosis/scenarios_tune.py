@@ -250,13 +250,17 @@ def _(w):
     w.kill("names")
 
 
-@scenario("certificate-expired", "simple", truth="the edge serves an expired certificate", causes=["edge"], words=["expired"], shows={"edge": "tls_expired"})
-def _(w):
+def expired_certificate(w):
     with open(w.path("tls", "expired.pem"), "rb") as file, open(w.path("tls", "edge.pem"), "wb") as out:
         out.write(file.read())
     w.kill("edge", signal.SIGTERM)
     w.start("edge")
     w.undo.append(lambda: w.kill("edge"))
+
+
+@scenario("certificate-expired", "simple", truth="the edge serves an expired certificate", causes=["edge"], words=["expired"], shows={"edge": "tls_expired"})
+def _(w):
+    expired_certificate(w)
 
 
 # ---- more of files
@@ -524,5 +528,76 @@ def _(w):
 
 @scenario("report-came-back", "recovery", truth="the disk was full for a moment", verdict="healthy", shows={"report": "fail"},
           after=lambda w: os.unlink(w.file("data/dump.bin")), after_shows={"report": "ok", "dashboard": "ok", "data-disk": "ok"})
+def _(w):
+    w.fill_disk()
+
+
+# ---- what everybody got used to, and something small and new
+
+@scenario("known-outage-and-certificate", "coincidence slow_burn", truth="an exporter is down since two days, which everybody knows; now the edge's certificate is an expired one", causes=["edge"],
+          may=("orders-port", "orders", "prom"), standing=("orders-port", "orders", "prom"), history=orders_gone, history_days=2, history_shows={"orders-port": "fail", "prom": "fail"},
+          words=["expired"], shows={"edge": "tls_expired"})
+def _(w):
+    expired_certificate(w)
+
+
+@scenario("silenced-and-alertmanager", "coincidence", truth="an exporter is down and silenced; now Alertmanager was killed", causes=["alertmanager"], may=("orders-port", "orders", "prom"),
+          standing=("orders-port", "orders", "prom"), noise=silence_and_kill, noise_shows={"orders-port": "fail", "prom": "fail"}, shows={"alertmanager": "refused"})
+def _(w):
+    w.kill("alertmanager")
+
+
+@scenario("flapping-and-lock", "coincidence", truth="an exporter flaps for a while; now a git process left its lock behind", causes=["repo"], may=("orders", "prom"),
+          standing=("orders", "prom"), noise=flap, words=["index.lock"], shows={"repo": "stuck_lock", "orders": "fail"})
+def _(w):
+    w.write(".git/index.lock", "", age=3600)
+    w.tell("orders", "status 500")
+
+
+@scenario("edit-before-errors", "coincidence", truth="the api answers with errors; an edit of a text that it does not read says nothing", undetermined=["api"],
+          symptoms=["proxy", "public", "dashboard"], standing=["config-drift"], noise=lambda w: w.edit("config/banner.txt", "Welcome", "Hello"), noise_shows={"config-drift": "warn"},
+          shows={"api": "status", "dashboard": "fail"})
+def _(w):
+    w.tell("api", "status 500")
+
+
+@scenario("commit-before-cut-connections", "coincidence", truth="the database hangs up on everybody; a commit of notes a moment before says nothing", undetermined=["db"], symptoms=API_DOWN,
+          noise=lambda w: (w.edit("docs/notes.md", "Nothing", "Little"), w.commit("Notes")), not_words=["notes.md"], shows={"db": "fail", "dashboard": "fail"})
+def _(w):
+    w.tell("db", "drop")
+
+
+@scenario("disk-full-and-proxy-killed", "compound", truth="the disk is full, and the proxy was killed", causes=["data-disk", "proxy-port"], symptoms=["report", *API_DOWN],
+          shows={"data-disk": "fail", "report": "fail", "proxy-port": "fail", "api": "fail", "dashboard": "fail"})
+def _(w):
+    w.fill_disk()
+    w.kill("proxy")
+
+
+@scenario("safety-flipped-and-a-hang", "compound", truth="payments were switched on; that an exporter hangs is another matter, and nothing tells why", causes=["payments-off"],
+          undetermined=["orders"], symptoms=["prom"], words=["VIOLATED"], shows={"payments-off": "wrong_value", "orders": "timeout", "prom": "fail"})
+def _(w):
+    w.edit("config/api.toml", "live = false", "live = true")
+    w.stop_process("orders")
+
+
+@scenario("merge-and-armed-worker", "compound", truth="a merge stopped at a conflict, and the worker was started with a forbidden variable", causes=["repo", "env-off"], symptoms=["configs"],
+          words=["VIOLATED", "PAY_ARMED"], prepare=two_branches, shows={"repo": "operation", "configs": "broken", "env-off": "denied_set"})
+def _(w):
+    w.git("merge", "-q", "rows", check=False)
+    w.kill("worker")
+    w.start("worker", env={"PAY_ARMED": "yes"})
+
+
+@scenario("unreadable-file-and-errors", "observer", truth="the api answers with errors; that a file cannot be read is another matter", undetermined=["api"], symptoms=["proxy", "public", "dashboard"],
+          noise=lambda w: (os.chown(w.file("config/features.json"), 0, 0), os.chmod(w.file("config/features.json"), 0o600)), noise_shows={"configs": "unknown"},
+          standing=("configs", "config-drift"), shows={"api": "status", "dashboard": "fail"})
+def _(w):
+    w.tell("api", "status 500")
+
+
+@scenario("docker-unseen-and-disk-full", "observer", truth="the disk is full; that Docker cannot be seen is another matter", causes=["data-disk"], symptoms=["report", *API_DOWN],
+          noise=lambda w: os.chmod(w.engine.socket, 0o600), noise_shows={"shop-stack": "unknown"},
+          standing=("docker", "shop-stack", "obs-stack", "db-port", "api-port", "dashboard-port"), shows={"data-disk": "fail", "report": "fail", "api": "fail", "dashboard": "fail"})
 def _(w):
     w.fill_disk()

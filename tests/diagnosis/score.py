@@ -67,7 +67,8 @@ def judge(scenario, answer):
     if answer["text"] is not None:
         text = answer["text"].partition("NOT LINKED TO THE CAUSE")[0]
         points["words"] = [word for word in scenario.words if word not in text] + [f"not {word}" for word in scenario.not_words if word in text]
-        points["unexplained"] = [name for name in scenario.symptoms if name in answer["bad"] and name not in answer["explains"]]
+        told_open = answer["undetermined"] if scenario.undetermined else ()  # what hangs on an open question may be one itself
+        points["unexplained"] = [name for name in scenario.symptoms if name in answer["bad"] and name not in answer["explains"] and name not in told_open]
         if groups and not set(scenario.undetermined) <= set(answer["undetermined"]):
             points["words"] += [f"{name} undetermined" for name in scenario.undetermined if name not in answer["undetermined"]]
         if scenario.verdict and answer["verdict"] != scenario.verdict:
