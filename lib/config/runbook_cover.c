@@ -1,16 +1,10 @@
 /* Which checks stand for a command of the runbook. The table below is the definition; docs/runbooks.md says it in words.
  *
  * A command is covered when every object that it is about (an address, a port, a path, a project …) is an object of a check of the right kind, or when a `command` or `tool` check runs its
- * program. Only option names of the file are looked at, not the kinds' structs: they are fixed, and a kind that this table does not know still covers through `url`, `address`, `port` and
- * `argv`. What cannot be told (another machine, a variable) covers nothing: the list is longer rather than wrong. */
-#include <ctype.h>
+ * program (runbook_match.c). What cannot be told (another machine, a variable) covers nothing: the list is longer rather than wrong. */
 #include <string.h>
 
-#include "runbook/base/glob.h"
-#include "runbook/base/text.h"
 #include "runbook_internal.h"
-
-enum object { OF_ANY, OF_ENDPOINT, OF_PATH, OF_PATTERN, OF_VARIABLE, OF_PROJECT, OF_INPUT };
 
 struct row {
     const char *programs; /* separated by blanks */
@@ -114,28 +108,10 @@ static const char *const valued[] = {"-C",        "-c",          "-f",
                                      "--context", "--host",      "--namespace",
                                      "--git-dir", "--work-tree", "--repo"};
 
-static bool is_listed(const char *word, const char *list)
-{
-    size_t len = strlen(word);
-    for (const char *at = list; *at != '\0'; at += strspn(at, " ")) {
-        size_t item = strcspn(at, " ");
-        if (item == len && memcmp(at, word, len) == 0)
-            return true;
-        at += item;
-    }
-    return false;
-}
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
-}
-
 bool rb_runbook_knows_program(const char *name)
 {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (is_listed(name, rows[i].programs))
+        if (rb_word_listed(name, rows[i].programs))
             return true;
     return false;
 }
@@ -175,7 +151,7 @@ static bool begins_with(const char *verb, size_t len, const char *const *words, 
 static bool row_fits(const struct row *row, const struct rb_runbook_command *command)
 {
     const char *plain[2], *with_options[2];
-    if (!is_listed(base_name(command->words[0]), row->programs))
+    if (!rb_word_listed(rb_path_base(command->words[0]), row->programs))
         return false;
     if (row->verbs == NULL)
         return true;
@@ -187,235 +163,6 @@ static bool row_fits(const struct row *row, const struct rb_runbook_command *com
         at += len + (at[len] == '|');
     }
     return false;
-}
-
-/* ---- what a check is about ---- */
-
-static const struct rb_node *option_of(const struct rb_check_spec *spec, const char *name)
-{
-    return spec->node != NULL ? rb_node_get(spec->node, name) : NULL;
-}
-
-/* True for a scalar, or a list with one, for which `holds` is true; mappings are looked through, keys too. */
-static bool any_text(const struct rb_node *node, bool (*holds)(const char *text, const void *with), const void *with)
-{
-    if (node == NULL || node->secret)
-        return false;
-    if (node->type == RB_NODE_SCALAR)
-        return node->scalar != NULL && holds(node->scalar, with);
-    for (size_t i = 0; i < node->count; i++)
-        if ((node->type == RB_NODE_MAPPING && holds(node->keys[i], with)) || any_text(node->items[i], holds, with))
-            return true;
-    return false;
-}
-
-/* A path that a glob matches: "**" and "*" become "x", "{a,b}" its first. */
-static void sample_of(const char *glob, struct rb_buf *out)
-{
-    bool drop = false;
-    for (const char *at = glob; *at != '\0'; at++) {
-        if (*at == '*' || *at == '?') {
-            rb_buf_adds(out, "x");
-            at += *at == '*' && at[1] == '*';
-        } else if (*at == '}') {
-            drop = false;
-        } else if (*at == ',' && !drop && strchr(at, '}') != NULL) {
-            drop = true;
-        } else if (!drop && *at != '{') {
-            rb_buf_addc(out, *at);
-        }
-    }
-}
-
-static bool glob_meets(const char *a, const char *b)
-{
-    struct rb_error ignored;
-    RB_BUF_AUTO sample;
-    rb_buf_init(&sample, 2048);
-    sample_of(b, &sample);
-    return rb_glob_check(a, &ignored) == 0 && rb_glob_match(a, rb_buf_str(&sample));
-}
-
-/* As above for a check's own options, without what every check has: a check may be called like a folder. */
-static bool any_own_text(const struct rb_check_spec *spec, bool (*holds)(const char *text, const void *with), const void *with)
-{
-    static const char common[] = "name kind phase severity presence every timeout runbook hints depends_on triage";
-    for (size_t i = 0; spec->node != NULL && i < spec->node->count; i++)
-        if (!is_listed(spec->node->keys[i], common) && any_text(spec->node->items[i], holds, with))
-            return true;
-    return false;
-}
-
-/* The same path, a pattern that has it, or the folder in which the check looks. */
-static bool is_path_of(const char *text, const void *with)
-{
-    const char *path = with;
-    size_t len = strlen(path);
-    while (strncmp(text, "./", 2) == 0)
-        text += 2;
-    bool below = strncmp(text, path, len) == 0 && text[len] == '/';
-    return strcmp(text, path) == 0 || below || glob_meets(text, path) || glob_meets(path, text);
-}
-
-static bool has_word(const char *text, const void *with)
-{
-    return rb_text_find_nocase(text, with) != NULL;
-}
-
-static bool is_variable(const char *text, const void *with)
-{
-    struct rb_error ignored;
-    return strcmp(text, with) == 0 || (rb_glob_check(text, &ignored) == 0 && rb_glob_match(text, with));
-}
-
-static bool is_same(const char *text, const void *with)
-{
-    return strcmp(text, with) == 0;
-}
-
-struct wanted_endpoint {
-    const char *endpoint; /* "localhost:9110", ":9110" */
-    struct rb_arena *arena;
-};
-
-static bool is_endpoint(const char *text, const void *with)
-{
-    const struct wanted_endpoint *wanted = with;
-    const char *own;
-    if (!rb_endpoint_parse(text, wanted->arena, &own))
-        return false;
-    return strcmp(own, wanted->endpoint) == 0 || (wanted->endpoint[0] == ':' && strcmp(strrchr(own, ':'), wanted->endpoint) == 0);
-}
-
-static bool has_endpoint(const struct rb_check_spec *spec, const char *endpoint, struct rb_arena *arena)
-{
-    static const char *const names[] = {"url", "address", "http", "targets"};
-    struct wanted_endpoint wanted = {endpoint, arena};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (any_text(option_of(spec, names[i]), is_endpoint, &wanted))
-            return true;
-    const char *port = strrchr(endpoint, ':') + 1;
-    bool here = endpoint[0] == ':' || strncmp(endpoint, "localhost:", 10) == 0;
-    return here && any_text(option_of(spec, "port"), is_same, port);
-}
-
-static bool tells_secrets(const char *word)
-{
-    static const char *const words[] = {"secret", "token", "passw", "api_key", "apikey", "credential", "private", "key"};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (rb_text_find_nocase(word, words[i]) != NULL)
-            return true;
-    return false;
-}
-
-static bool has_object(const struct rb_check_spec *spec, enum object kind, const char *object, struct rb_arena *arena)
-{
-    switch (kind) {
-    case OF_ENDPOINT:
-        return has_endpoint(spec, object, arena);
-    case OF_PATH:
-        return any_own_text(spec, is_path_of, object);
-    case OF_PATTERN:
-        return strcmp(spec->kind->schema.name, "secrets") == 0
-                   ? tells_secrets(object)
-                   : any_text(option_of(spec, "forbid"), has_word, object) || any_text(option_of(spec, "require"), has_word, object);
-    case OF_VARIABLE:
-        return any_text(option_of(spec, "require"), is_variable, object) || any_text(option_of(spec, "deny"), is_variable, object);
-    case OF_PROJECT:
-        return any_text(option_of(spec, "project"), is_same, object);
-    case OF_ANY:
-    case OF_INPUT:
-        break;
-    }
-    return true;
-}
-
-/* "git drift.git *": is the check one of these? */
-static bool is_target(const struct rb_check_spec *spec, const char *targets)
-{
-    const char *kind = spec->kind->schema.name;
-    for (const char *at = targets; *at != '\0'; at += strspn(at, " ")) {
-        size_t len = strcspn(at, " "), name = strcspn(at, ". ");
-        bool same = (len == 1 && *at == '*') || (strlen(kind) == name && memcmp(kind, at, name) == 0);
-        char option[32] = "";
-        if (name < len && len - name - 1 < sizeof option)
-            memcpy(option, at + name + 1, len - name - 1);
-        if (same && (option[0] == '\0' || option_of(spec, option) != NULL))
-            return true;
-        at += len;
-    }
-    return false;
-}
-
-/* ---- programs ---- */
-
-struct call {
-    const char *program; /* a script's path in the tree where one is run */
-    const char *verb;    /* the first operand that looks like a word, or NULL */
-    bool version;        /* asks for the version alone */
-};
-
-static bool is_script(const char *word)
-{
-    static const char *const endings[] = {".sh", ".py", ".rb", ".js", ".pl", ".bash"};
-    const char *dot = strrchr(word, '.');
-    for (size_t i = 0; dot != NULL && i < sizeof endings / sizeof endings[0]; i++)
-        if (strcmp(dot, endings[i]) == 0)
-            return true;
-    return false;
-}
-
-static struct call call_of(const char *const *words, size_t count, const char *cwd, struct rb_arena *arena)
-{
-    static const char interpreters[] = "sh bash zsh dash ksh python python3 node ruby perl source .";
-    struct call call = {.program = words[0]};
-    size_t at = 0;
-    if (count > 1 && is_listed(base_name(words[0]), interpreters) && is_script(words[1]))
-        call.program = words[at = 1];
-    if (strchr(call.program, '/') != NULL || at == 1) {
-        const char *in_tree = rb_path_in_tree(call.program, cwd, arena);
-        if (in_tree != NULL && in_tree[0] != '\0')
-            call.program = in_tree;
-        else if (call.program[0] != '/')
-            call.program = "?"; /* of a folder that cannot be told: no check's */
-        return call;
-    }
-    for (size_t i = 1; i < count; i++) {
-        const char *word = words[i];
-        bool plain = isalpha((unsigned char)word[0]) && strpbrk(word, "/.$=*") == NULL;
-        if (plain && call.verb == NULL)
-            call.verb = word;
-    }
-    bool asks = count == 2 && is_listed(words[1], "--version -version -V -VV -v version");
-    call.version = asks || (count == 3 && strcmp(words[1], "version") == 0 && words[2][0] == '-');
-    return call;
-}
-
-static bool same_program(const char *a, const char *b)
-{
-    return strcmp(strchr(b, '/') != NULL ? a : base_name(a), strchr(a, '/') != NULL ? b : base_name(b)) == 0;
-}
-
-static bool runs_program(const struct rb_check_spec *spec, const struct rb_runbook_command *command, struct rb_arena *arena)
-{
-    const struct rb_node *argv = option_of(spec, "argv");
-    const char *words[8];
-    size_t count = 0;
-    for (size_t i = 0; argv != NULL && argv->type == RB_NODE_SEQUENCE && i < argv->count && count < 8; i++)
-        if (argv->items[i]->type == RB_NODE_SCALAR && argv->items[i]->scalar != NULL)
-            words[count++] = argv->items[i]->scalar;
-    if (count == 0)
-        return false;
-    bool tool = strcmp(spec->kind->schema.name, "tool") == 0;
-    bool lookup = command->word_count > 1 && is_listed(command->words[0], "which command type hash");
-    if (tool && lookup)
-        return same_program(words[0], command->words[command->word_count - 1]);
-    struct call own = call_of(words, count, "", arena), asked = call_of(command->words, command->word_count, command->cwd, arena);
-    if (!same_program(own.program, asked.program))
-        return false;
-    if (tool || asked.version)
-        return asked.version && (tool || own.version);
-    return (own.verb == NULL) == (asked.verb == NULL) && (own.verb == NULL || strcmp(own.verb, asked.verb) == 0);
 }
 
 /* ---- the answer ---- */
@@ -440,11 +187,11 @@ static bool add_covering(struct answer *answer, const struct row *row, const cha
     bool found = false;
     for (size_t i = 0; i < answer->plan->count; i++) {
         const struct rb_check_spec *spec = &answer->plan->checks[i];
-        if (!is_target(spec, row->targets))
+        if (!rb_check_is_target(spec, row->targets))
             continue;
         if (object == NULL && strcmp(row->targets, "*") == 0 && strcmp(spec->kind->schema.name, "port") != 0)
             continue; /* "who listens?" without a port */
-        if (object != NULL && !has_object(spec, row->object, object, arena))
+        if (object != NULL && !rb_check_has_object(spec, row->object, object, arena))
             continue;
         add_check(answer, i);
         found = true;
@@ -521,15 +268,14 @@ void rb_runbook_cover(const struct rb_plan *plan, const struct rb_runbook_comman
     if (answer.checks == NULL || command->word_count == 0)
         return;
     for (size_t i = 0; i < plan->count; i++)
-        if (runs_program(&plan->checks[i], command, arena))
+        if (rb_check_runs(&plan->checks[i], command, arena))
             add_check(&answer, i);
     const struct row *row = NULL;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0] && row == NULL; i++)
         row = row_fits(&rows[i], command) ? &rows[i] : NULL;
     bool runs = answer.count > 0;
     /* "curl --version" is no question about an address. */
-    bool version = row != NULL && row->verbs == NULL && row->object != OF_ANY &&
-                   call_of(command->words, command->word_count, command->cwd, arena).version;
+    bool version = row != NULL && row->verbs == NULL && row->object != OF_ANY && rb_command_asks_version(command, arena);
     if (runs)
         out->cover = RB_COVER_CHECKED;
     else if (row != NULL && !version)

@@ -38,4 +38,16 @@ bool rb_endpoint_parse(const char *text, struct rb_arena *arena, const char **ou
 /* A path as the tree has it: "" when it is not below the root. */
 const char *rb_path_in_tree(const char *path, const char *cwd, struct rb_arena *arena);
 
+/* ---- runbook_match.c: what a check is about */
+enum object { OF_ANY, OF_ENDPOINT, OF_PATH, OF_PATTERN, OF_VARIABLE, OF_PROJECT, OF_INPUT };
+/* "git drift.git *": is the check of one of these kinds, with that option set? */
+bool rb_check_is_target(const struct rb_check_spec *spec, const char *targets);
+bool rb_check_has_object(const struct rb_check_spec *spec, enum object kind, const char *object, struct rb_arena *arena);
+/* A `command` or `tool` check that runs the command's program. */
+bool rb_check_runs(const struct rb_check_spec *spec, const struct rb_runbook_command *command, struct rb_arena *arena);
+bool rb_command_asks_version(const struct rb_runbook_command *command, struct rb_arena *arena);
+/* Is the word one of a list that blanks separate? */
+bool rb_word_listed(const char *word, const char *list);
+const char *rb_path_base(const char *path);
+
 #endif

@@ -211,18 +211,6 @@ static void remember_variable(struct shell *shell, const char *word)
         shell->variables[shell->variable_count++] = (struct variable){name, equals + 1};
 }
 
-static bool is_one_of(const char *word, const char *list)
-{
-    size_t len = strlen(word);
-    for (const char *at = list; *at != '\0'; at += strspn(at, " ")) {
-        size_t item = strcspn(at, " ");
-        if (item == len && memcmp(at, word, len) == 0)
-            return true;
-        at += item;
-    }
-    return false;
-}
-
 /* Programs that only start another one, and their options that take a value. */
 static const struct {
     const char *name, *with_value;
@@ -255,7 +243,7 @@ static size_t wrapped(const char *const *words, size_t count)
                 continue;
             size_t next = at + 1;
             while (next < count && words[next][0] == '-')
-                next += 1 + is_one_of(words[next], wrappers[w].with_value);
+                next += 1 + rb_word_listed(words[next], wrappers[w].with_value);
             next += wrappers[w].operands;
             while (next < count && is_assignment(words[next]))
                 next++;
@@ -332,7 +320,8 @@ static bool is_of_shell(struct shell *shell, const char *const *words, size_t co
         shell->cwd = count > 1 ? join_folder(shell, words[count - 1]) : NULL;
         return true;
     }
-    bool inline_shell = count > 2 && is_one_of(words[0], "sh bash zsh dash ksh") && words[1][0] == '-' && strchr(words[1], 'c') != NULL;
+    bool inline_shell = count > 2 && rb_word_listed(words[0], "sh bash zsh dash ksh") && words[1][0] == '-' &&
+                        strchr(words[1], 'c') != NULL;
     if (inline_shell)
         parse_inside(shell, words[2], strlen(words[2]));
     return inline_shell;
@@ -353,8 +342,8 @@ static void finish(struct shell *shell, const char *op)
         parse_inside(shell, now->substitution, now->substitution_len);
     bool of_shell = skip < now->count && is_of_shell(shell, now->words + skip, now->count - skip);
     if (skip < now->count && !of_shell) {
-        bool is_test = is_one_of(now->words[skip], "[ [[ test");
-        bool tells = is_one_of(now->words[skip], "echo printf true : exit return"); /* then the test is the question */
+        bool is_test = rb_word_listed(now->words[skip], "[ [[ test");
+        bool tells = rb_word_listed(now->words[skip], "echo printf true : exit return"); /* then the test is the question */
         if (guard > 0 && guard == shell->out->count && !is_test && !tells)
             shell->out->count--; /* the test only guarded this one */
         emit(shell, now->words + skip, now->count - skip);
@@ -430,7 +419,7 @@ static void pipe_operator(struct shell *shell)
     struct pipeline *now = &shell->now;
     size_t skip = wrapped(now->words, now->count);
     /* What a text is only printed into is what asks: echo ruok | nc host 2181. */
-    if (skip < now->count && !now->later_stage && is_one_of(now->words[skip], "echo printf yes true"))
+    if (skip < now->count && !now->later_stage && rb_word_listed(now->words[skip], "echo printf yes true"))
         now->count = 0;
     else
         now->later_stage = true;
@@ -488,7 +477,7 @@ static void word(struct shell *shell)
     now->end = shell->at;
     if (quoted || now->count > 1 || now->later_stage)
         return;
-    bool opens_loop = is_one_of(text, "for select"), opens_case = strcmp(text, "case") == 0;
+    bool opens_loop = rb_word_listed(text, "for select"), opens_case = strcmp(text, "case") == 0;
     shell->cases += opens_case;
     shell->cases -= strcmp(text, "esac") == 0 && shell->cases > 0;
     if (opens_loop || opens_case || strcmp(text, "function") == 0) { /* up to `do`, `in` or the end of the line */
@@ -497,7 +486,7 @@ static void word(struct shell *shell)
             shell->at++;
         shell->at += opens_case && shell->at < shell->end && *shell->at == ' ' ? 3 : 0;
         *now = (struct pipeline){0};
-    } else if (is_one_of(text, "if then else elif do while until ! { } fi done esac")) {
+    } else if (rb_word_listed(text, "if then else elif do while until ! { } fi done esac")) {
         *now = (struct pipeline){0};
     }
 }

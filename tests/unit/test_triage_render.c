@@ -157,7 +157,7 @@ static const char *report(const struct rb_diagnosis *diagnosis, struct rb_buf *o
 START_TEST(test_the_section_is_quoted)
 {
     begin(3);
-    struct rb_cause cause = {.check = 0, .title = "down", .runbook = "Heading"};
+    struct rb_cause cause = {.check = 0, .title = "down", .evidence = texts, .last_words = texts, .runbook = "Heading"};
     struct rb_diagnosis diagnosis = {.verdict = RB_VERDICT_CAUSES, .causes = &cause, .cause_count = 1, .round_s = (double)NAN};
     RB_BUF_AUTO out;
     rb_buf_init(&out, RB_RENDER_MAX);
@@ -193,7 +193,7 @@ END_TEST
 START_TEST(test_the_section_in_json_and_html)
 {
     begin(1);
-    struct rb_cause cause = {.check = 0, .title = "down", .runbook = "Heading"};
+    struct rb_cause cause = {.check = 0, .title = "down", .evidence = texts, .last_words = texts, .runbook = "Heading"};
     struct rb_diagnosis diagnosis = {.verdict = RB_VERDICT_CAUSES, .causes = &cause, .cause_count = 1, .round_s = (double)NAN};
     RB_BUF_AUTO out;
     rb_buf_init(&out, RB_RENDER_MAX);
