@@ -57,7 +57,7 @@ static const struct row rows[] = {
 
     {"curl wget http https xh lynx", NULL, OF_ENDPOINT, "*", LOOKS},
     {"lsof ss netstat fuser", NULL, OF_ENDPOINT, "*", LOOKS},
-    {"nc ncat telnet openssl redis-cli pg_isready mysqladmin", NULL, OF_ENDPOINT, "*", LOOKS},
+    {"nc ncat telnet openssl redis-cli pg_isready psql mysqladmin mysql mongosh", NULL, OF_ENDPOINT, "*", LOOKS},
     {"ping ping6 traceroute mtr", NULL, OF_ANY, "icmp", LOOKS},
     {"dig nslookup host drill", NULL, OF_ANY, "dns", LOOKS},
     {"promtool amtool", NULL, OF_ANY, "prometheus", LOOKS},

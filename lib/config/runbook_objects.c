@@ -97,6 +97,31 @@ static void add_host_and_port(const struct rb_runbook_command *command, struct r
     }
 }
 
+/* Clients that take host and port as options; without them they ask this machine's usual port. */
+static bool add_client(const struct rb_runbook_command *command, struct rb_arena *arena, struct rb_objects *out)
+{
+    static const struct {
+        const char *program, *port_options;
+        const char *port;
+    } clients[] = {{"pg_isready", "-p --port", "5432"}, {"psql", "-p --port", "5432"},  {"redis-cli", "-p", "6379"},
+                   {"mysqladmin", "-P --port", "3306"}, {"mysql", "-P --port", "3306"}, {"mongosh", "--port", "27017"}};
+    for (size_t c = 0; c < sizeof clients / sizeof clients[0]; c++) {
+        if (strcmp(command->words[0], clients[c].program) != 0)
+            continue;
+        const char *host = "localhost", *port = clients[c].port;
+        for (size_t i = 1; i + 1 < command->word_count; i++) {
+            host = rb_word_listed(command->words[i], "-h --host") ? command->words[i + 1] : host;
+            port = rb_word_listed(command->words[i], clients[c].port_options) ? command->words[i + 1] : port;
+        }
+        if (has_variable(host) || port_of(port, strlen(port)) == 0)
+            out->unclear = true;
+        else
+            add_object(out, rb_arena_printf(arena, "%s:%s", is_here(host, strlen(host)) ? "localhost" : host, port));
+        return true;
+    }
+    return false;
+}
+
 void rb_objects_endpoints(const struct rb_runbook_command *command, struct rb_arena *arena, struct rb_objects *out)
 {
     static const char *const with_value[] = {"-H",       "-d",        "-o",     "-X",         "-u",         "-A",
@@ -107,6 +132,8 @@ void rb_objects_endpoints(const struct rb_runbook_command *command, struct rb_ar
         add_host_and_port(command, arena, out);
         return;
     }
+    if (add_client(command, arena, out))
+        return;
     if (strcmp(program, "lsof") == 0 || strcmp(program, "ss") == 0 || strcmp(program, "netstat") == 0 || strcmp(program, "fuser") == 0) {
         add_ports(command->text, arena, out);
         return;
@@ -170,8 +197,20 @@ static void add_found_paths(const struct rb_runbook_command *command, struct rb_
         add_path(command, dir, arena, out);
 }
 
+/* Of a test only the files: [ "$a" = b ] is about no path. */
+static void add_tested_paths(const struct rb_runbook_command *command, struct rb_arena *arena, struct rb_objects *out)
+{
+    for (size_t i = 1; i + 1 < command->word_count; i++)
+        if (rb_word_listed(command->words[i], "-e -f -d -x -s -r -w -L -h -p -S -O -G -b -c"))
+            add_path(command, command->words[i + 1], arena, out);
+}
+
 void rb_objects_paths(const struct rb_runbook_command *command, struct rb_arena *arena, struct rb_objects *out)
 {
+    if (rb_word_listed(command->words[0], "test [ [[")) {
+        add_tested_paths(command, arena, out);
+        return;
+    }
     if (strcmp(command->words[0], "find") == 0) {
         add_found_paths(command, arena, out);
         return;
@@ -179,7 +218,7 @@ void rb_objects_paths(const struct rb_runbook_command *command, struct rb_arena 
     for (size_t i = 1; i < command->word_count; i++) {
         const char *word = command->words[i];
         bool number = word[strspn(word, "0123456789")] == '\0';
-        if (word[0] == '-' || number || strchr("[]!=(){}", word[0]) != NULL)
+        if (word[0] == '-' || number)
             continue;
         add_path(command, word, arena, out);
     }

@@ -434,6 +434,11 @@ static void list_operator(struct shell *shell)
     size_t left = (size_t)(shell->end - shell->at);
     char c = *shell->at;
     bool twice = left > 1 && shell->at[1] == c;
+    const struct pipeline *now = &shell->now;
+    if (now->count > 0 && strcmp(now->words[0], "[[") == 0 && strcmp(now->words[now->count - 1], "]]") != 0 && c != ';') {
+        shell->at++; /* inside of a condition: no list */
+        return;
+    }
     if (c == '|' && !twice) {
         pipe_operator(shell);
         return;

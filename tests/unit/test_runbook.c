@@ -163,6 +163,7 @@ START_TEST(words_of_commands)
         {"text `git status` and `main`, `scripts/a.sh --x`\n", ""},
         {"```sh\nf() { one; }\nuntil two; do :; done\n```\r\n", "2:one|3:two|3::"},
         {"```sh\r\nuname -a\r\ncp a \\\r\n b\r\n```\r\n", "2:uname -a|3:cp a b"},
+        {"```sh\n[[ $a == b && -f c ]] && echo x\n```\n", "2:[[ $a == b -f c ]]|2:echo x"},
         {"- list\n  ```bash\n  df -h\n  ```\n", "3:df -h"},
         {"```sh\nopen 'quote\n```\n", "2:open quote\n"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
@@ -272,6 +273,9 @@ START_TEST(coverage)
                  {"git -C . rev-parse HEAD", RB_COVER_CHECKED, "repo", NULL},
                  {"git push origin main", RB_COVER_ACTS, "", NULL},
                  {"git tag --list", RB_COVER_OPEN, "", NULL},
+                 {"pg_isready -h 127.0.0.1 -p 25", RB_COVER_CHECKED, "smtp", NULL},
+                 {"redis-cli ping", RB_COVER_OPEN, "", "localhost:6379"},
+                 {"[ \"$A\" = data/state.json ]", RB_COVER_NOTHING, "", NULL},
                  {"docker compose ps", RB_COVER_CHECKED, "stack", NULL},
                  {"docker compose -p shop logs web", RB_COVER_CHECKED, "stack", NULL},
                  {"docker compose -p bakery ps", RB_COVER_OPEN, "", "bakery"},
