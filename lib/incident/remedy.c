@@ -10,6 +10,7 @@
 #include "places.h"
 #include "runbook/base/text.h"
 #include "runbook/check/facts.h"
+#include "runbook/check/listener.h"
 
 #define TODO_MAX  12u
 #define FILES_MAX 2u
@@ -109,9 +110,12 @@ static bool undo_changes(struct sheet *s)
 
 /* ---- processes and containers ---- */
 
-/* The command line is one text by now: an argument with a blank in it cannot be told from two, and what was masked cannot be run. */
+/* The command line is one text by now: an argument with a blank in it cannot be told from two, and what was masked cannot be run. What the engine starts for a container is started with it. */
 static void start_again(struct sheet *s)
 {
+    const char *owner = rb_fact_of(s->record, RB_FACT_OWNER);
+    if (owner && rb_listener_is_proxy(owner))
+        return;
     const char *cwd = rb_fact_of(s->record, RB_FACT_CWD), *command = rb_fact_of(s->record, RB_FACT_COMMAND);
     if (!command || strstr(command, "***") || strstr(command, "[redacted"))
         return;

@@ -157,6 +157,14 @@ START_TEST(a_vanished_listener_is_started_as_it_was)
     bench_diagnose(&b);
     ck_assert_uint_eq(b.diagnosis.causes[0].todo_count, 1);
     bench_close(&b);
+    /* The engine starts its proxy with the container. */
+    static const char *const proxy[] = {
+        RB_FACT_LISTEN, "9110", RB_FACT_OWNER, "docker-proxy", RB_FACT_COMMAND, "/usr/bin/docker-proxy -proto tcp", NULL};
+    bench_open(&b, kinds, 1);
+    complete(&b, 0, RB_RESULT_FAIL, "not_listening", proxy, NULL);
+    bench_diagnose(&b);
+    ck_assert_uint_eq(b.diagnosis.causes[0].todo_count, 1);
+    bench_close(&b);
 }
 END_TEST
 
