@@ -214,7 +214,8 @@ static int read_lines(struct reader *reader)
     return 0;
 }
 
-int rb_drift_baseline_decode(const char *text, size_t len, struct rb_arena *arena, struct rb_drift_baseline *out, struct rb_error *err)
+/* As rb_drift_baseline_decode, of a text that lies in the arena and is cut up where it stands. */
+static int decode_in_place(char *text, size_t len, struct rb_arena *arena, struct rb_drift_baseline *out, struct rb_error *err)
 {
     *out = (struct rb_drift_baseline){0};
     rb_drift_facts_init(&out->facts, arena);
@@ -223,9 +224,7 @@ int rb_drift_baseline_decode(const char *text, size_t len, struct rb_arena *aren
         return rb_error_set(err, newer ? RB_EUNSUPPORTED : RB_ECORRUPT, "%s",
                             newer ? "written by another version of runbookd" : "the first line is not that of a baseline");
     }
-    struct reader reader = {.at = rb_arena_strndup(arena, text, len), .arena = arena, .out = out, .err = err};
-    if (!reader.at)
-        return rb_error_set(err, RB_ENOMEM, "no memory for the baseline");
+    struct reader reader = {.at = text, .arena = arena, .out = out, .err = err};
     int rc = read_end(&reader, text, len);
     if (rc < 0)
         return rc;
@@ -236,6 +235,12 @@ int rb_drift_baseline_decode(const char *text, size_t len, struct rb_arena *aren
         return rb_error_set(err, RB_ENOMEM, "no memory for the baseline");
     out->facts.sorted = true;
     return read_lines(&reader);
+}
+
+int rb_drift_baseline_decode(const char *text, size_t len, struct rb_arena *arena, struct rb_drift_baseline *out, struct rb_error *err)
+{
+    char *copy = rb_arena_strndup(arena, text, len);
+    return copy ? decode_in_place(copy, len, arena, out, err) : rb_error_set(err, RB_ENOMEM, "no memory for the baseline");
 }
 
 /* True when a damaged baseline of this check was set aside and none was accepted since. */
@@ -254,14 +259,10 @@ static bool set_aside(const char *folder, const char *name, char *out_name, size
     return found;
 }
 
-int rb_drift_baseline_read(const char *state_dir, const char *check, struct rb_arena *arena, struct rb_drift_baseline *out,
-                           struct rb_error *err)
+/* What could not be read at once: there may be none, or somebody has to be told why. */
+static int read_slowly(const char *folder, const char *name, struct rb_arena *arena, struct rb_drift_baseline *out, struct rb_error *err)
 {
-    char name[RB_DRIFT_NAME_MAX], folder[PATH_MAX], path[PATH_MAX + RB_DRIFT_NAME_MAX + 2], aside[NAME_MAX + 1];
-    rb_drift_baseline_name(check, name);
-    int len = snprintf(folder, sizeof folder, "%s/" RB_DRIFT_FOLDER, state_dir);
-    if (state_dir[0] == '\0' || len < 0 || (size_t)len >= sizeof folder)
-        return rb_error_set(err, RB_ENOTFOUND, "there is no folder of state");
+    char path[PATH_MAX + RB_DRIFT_NAME_MAX + 2], aside[NAME_MAX + 1];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     RB_BUF_AUTO text;
     rb_buf_init(&text, RB_DRIFT_BASELINE_MAX);
@@ -274,7 +275,21 @@ int rb_drift_baseline_read(const char *state_dir, const char *check, struct rb_a
     }
     if (rc < 0)
         return rb_error_set(err, rc, "%s", read_err.message);
-    rc = rb_drift_baseline_decode(rb_buf_str(&text), text.len, arena, out, err);
+    return rb_drift_baseline_decode(rb_buf_str(&text), text.len, arena, out, err);
+}
+
+int rb_drift_baseline_read(const char *state_dir, const char *check, struct rb_arena *arena, struct rb_drift_baseline *out,
+                           struct rb_error *err)
+{
+    char name[RB_DRIFT_NAME_MAX], folder[PATH_MAX], path[PATH_MAX + RB_DRIFT_NAME_MAX + 2];
+    rb_drift_baseline_name(check, name);
+    int len = snprintf(folder, sizeof folder, "%s/" RB_DRIFT_FOLDER, state_dir);
+    if (state_dir[0] == '\0' || len < 0 || (size_t)len >= sizeof folder)
+        return rb_error_set(err, RB_ENOTFOUND, "there is no folder of state");
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    size_t size = 0;
+    char *text = line_read_file(path, RB_DRIFT_BASELINE_MAX, arena, &size);
+    int rc = text ? decode_in_place(text, size, arena, out, err) : read_slowly(folder, name, arena, out, err);
     if (rc == 0 && strcmp(out->check, check) != 0)
         rc = rb_error_set(err, RB_ECORRUPT, "it belongs to the check '%s'", out->check);
     return rc;

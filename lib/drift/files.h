@@ -54,7 +54,10 @@ struct files_run { /* the source's state: lives in the run's arena */
     size_t next_cap;
     bool dirty; /* `next` says something that `old` does not */
     size_t hashed, oversized, unreadable, unverified, unstable;
-    struct rb_strings untracked; /* sorted: paths that git does not know */
+    size_t base_next;             /* first accepted fact that was not passed yet */
+    size_t expected, unreachable; /* files that git tracks; folders that could not be read */
+    const char **untracked;       /* sorted: paths that git does not know */
+    size_t untracked_count, untracked_cap;
 };
 
 /* The repository, opened when it is needed first: not when nothing changed. NULL outside of one. */
@@ -67,7 +70,7 @@ void files_explain(struct files_run *run, struct rb_drift_item *items, size_t co
                    const char *(*kept)(const void *baseline, const char *key), const void *baseline);
 /* The digest and mode inside {"blob":"…","mode":"…"}; false for other values. */
 bool files_value_blob(const char *value, unsigned char out_id[RB_GIT_ID], unsigned *out_mode);
-/* The file's text, masked, when nobody else keeps its content; else NULL. */
-const char *files_kept_text(struct files_run *run, const char *path, const char *value);
+/* The file's text, masked, when nobody else keeps its content; else NULL. `entry` NULL: not at hand. */
+const char *files_kept_text(struct files_run *run, const char *path, const struct rb_file_entry *entry, const char *value);
 
 #endif

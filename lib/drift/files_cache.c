@@ -112,7 +112,7 @@ static bool read_line(char *line, const size_t told[3], struct rb_arena *arena, 
 static bool decode(char *text, size_t len, struct rb_arena *arena, struct files_cache *out)
 {
     size_t told[3];
-    if (!text || len < strlen(HEADER) || strncmp(text, HEADER, strlen(HEADER)) != 0)
+    if (len < strlen(HEADER) || strncmp(text, HEADER, strlen(HEADER)) != 0)
         return false;
     char *end = read_end(text, len, arena, told, out);
     for (char *at = text + strlen(HEADER), *stop; end && at < end; at = stop + 1) {
@@ -131,11 +131,11 @@ void files_cache_read(const char *state_dir, const char *check, struct rb_arena 
     *out = (struct files_cache){0};
     char path[PATH_MAX];
     int len = snprintf(path, sizeof path, "%s/" RB_DRIFT_FOLDER "/%.64s.cache", state_dir, check);
-    RB_BUF_AUTO text;
-    rb_buf_init(&text, CACHE_MAX);
-    if (state_dir[0] == '\0' || len < 0 || (size_t)len >= sizeof path || rb_file_read(path, CACHE_MAX, true, &text, NULL) < 0)
+    size_t size = 0;
+    if (state_dir[0] == '\0' || len < 0 || (size_t)len >= sizeof path)
         return;
-    if (decode(rb_arena_strndup(arena, rb_buf_str(&text), text.len), text.len, arena, out))
+    char *text = line_read_file(path, CACHE_MAX, arena, &size);
+    if (text && decode(text, size, arena, out))
         out->valid = true;
     else
         *out = (struct files_cache){0};

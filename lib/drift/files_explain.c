@@ -22,7 +22,7 @@ static int compare_paths(const void *left, const void *right)
 
 static bool is_untracked(const struct files_run *run, const char *path)
 {
-    return run->untracked.count > 0 && bsearch(&path, run->untracked.items, run->untracked.count, sizeof path, compare_paths) != NULL;
+    return run->untracked_count > 0 && bsearch(&path, run->untracked, run->untracked_count, sizeof path, compare_paths) != NULL;
 }
 
 /* ---- class ---- */
@@ -177,11 +177,19 @@ static void diff_content(struct files_run *run, struct rb_drift_item *item, cons
     diff_documents_and_lines(&sides, run->collect->ctx->arena, item);
 }
 
-const char *files_kept_text(struct files_run *run, const char *path, const char *value)
+/* Whether git's objects hold the content: what the index says of an entry they do, without a look. */
+static bool git_keeps(struct files_run *run, const struct rb_file_entry *entry, const unsigned char id[RB_GIT_ID])
+{
+    if (entry && entry->tracked && memcmp(entry->blob, id, RB_GIT_ID) == 0)
+        return true;
+    return files_view(run) && rb_git_view_has(files_view(run), id);
+}
+
+const char *files_kept_text(struct files_run *run, const char *path, const struct rb_file_entry *entry, const char *value)
 {
     unsigned char id[RB_GIT_ID];
     unsigned mode;
-    if (!files_value_blob(value, id, &mode) || (files_view(run) && rb_git_view_has(files_view(run), id)))
+    if (!files_value_blob(value, id, &mode) || git_keeps(run, entry, id))
         return NULL;
     RB_BUF_AUTO text;
     RB_BUF_AUTO masked;
@@ -222,7 +230,7 @@ void files_explain(struct files_run *run, struct rb_drift_item *items, size_t co
         if (i < MAX_DIFFS && item->change == RB_DRIFT_CHANGED && !atomic_load_explicit(run->collect->ctx->cancelled, memory_order_relaxed))
             diff_content(run, item, kept(baseline, item->key));
         if (i < MAX_DIFFS && item->new_value)
-            item->kept_text = files_kept_text(run, item->key, item->new_value);
+            item->kept_text = files_kept_text(run, item->key, NULL, item->new_value);
         if (!item->old_text)
             item->old_text = describe(run, item->old_value);
         if (!item->new_text)

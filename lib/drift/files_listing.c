@@ -33,7 +33,9 @@ static void add_folder(struct rb_buf *out, const struct rb_listed_folder *folder
 
 void files_listing_encode(const struct rb_listing *listing, struct rb_buf *out)
 {
-    rb_buf_addf(out, "k\t%s\n", listing->key);
+    rb_buf_addf(out, "k\t%s", listing->key);
+    add_stat(out, &listing->index);
+    rb_buf_addc(out, '\n');
     for (size_t i = 0; i < listing->count && !out->failed; i++)
         add_folder(out, &listing->items[i]);
 }
@@ -78,9 +80,9 @@ static bool read_name(char *field, struct rb_arena *arena, struct rb_listing *ou
 bool files_listing_read(char **fields, size_t count, struct rb_arena *arena, struct rb_listing *out)
 {
     char type = fields[0][0] && !fields[0][1] ? fields[0][0] : '\0';
-    if (type == 'k' && count == 2) {
+    if (type == 'k' && count == 8) {
         out->key = fields[1];
-        return true;
+        return read_stat(fields + 2, &out->index);
     }
     if (type == 'w' && count == 10 && out->count < out->cap)
         return read_folder(fields, out);

@@ -21,22 +21,29 @@ static void add_hex(struct rb_buf *out, const unsigned char id[RB_GIT_ID])
         rb_buf_addf(out, "%02x", id[i]);
 }
 
-static const char *blob_value(struct files_run *run, const unsigned char id[RB_GIT_ID], unsigned mode)
+/* The value that was accepted for a path, or NULL. Paths come in order. */
+static const char *accepted_value(struct files_run *run, const char *path)
+{
+    const struct rb_drift_facts *base = run->collect->base;
+    int order = 1;
+    while (base && run->base_next < base->count && (order = strcmp(base->items[run->base_next].key, path)) < 0)
+        run->base_next++;
+    return order == 0 ? base->items[run->base_next].value : NULL;
+}
+
+/* The value of a regular file: where it is the accepted one, that itself, so that an unchanged tree makes no strings. */
+static const char *blob_value(struct files_run *run, const char *path, const unsigned char id[RB_GIT_ID], unsigned mode)
 {
     static const char digits[] = "0123456789abcdef";
-    char hex[2 * RB_GIT_ID + 1];
-    for (size_t i = 0; i < RB_GIT_ID; i++) {
-        hex[2 * i] = digits[id[i] >> 4];
-        hex[2 * i + 1] = digits[id[i] & 15];
+    char value[] = "{\"blob\":\"0123456789012345678901234567890123456789\",\"mode\":\"100644\"}", octal[16];
+    for (size_t i = 0; i < RB_GIT_ID; i++) { /* without printf: a tree has thousands */
+        value[9 + 2 * i] = digits[id[i] >> 4];
+        value[10 + 2 * i] = digits[id[i] & 15];
     }
-    hex[2 * RB_GIT_ID] = '\0';
-    static const char form[] = "{\"blob\":\"0123456789012345678901234567890123456789\",\"mode\":\"100644\"}";
-    char *value = mode == MODE_PLAIN ? rb_arena_strndup(run->collect->ctx->arena, form, sizeof form - 1) : NULL;
-    if (value) { /* the usual one, without printf: a tree has thousands */
-        memcpy(value + 9, hex, sizeof hex - 1);
-        return value;
-    }
-    return rb_arena_printf(run->collect->ctx->arena, "{\"blob\":\"%s\",\"mode\":\"%06o\"}", hex, mode);
+    if (mode != MODE_PLAIN && snprintf(octal, sizeof octal, "%06o", mode) == 6)
+        memcpy(value + sizeof value - 9, octal, 6);
+    const char *accepted = accepted_value(run, path);
+    return accepted && strcmp(accepted, value) == 0 ? accepted : rb_arena_strndup(run->collect->ctx->arena, value, sizeof value - 1);
 }
 
 static int hex_value(char c)
@@ -144,7 +151,7 @@ static const char *unhashed(struct files_run *run, const struct rb_file_entry *e
 {
     ++*counter;
     if (entry->tracked && counter == &run->unverified && entry->index_size == (int64_t)(uint32_t)st->st_size)
-        return blob_value(run, entry->blob, mode);
+        return blob_value(run, entry->path, entry->blob, mode);
     return rb_arena_printf(run->collect->ctx->arena, "{\"mode\":\"%06o\",\"size\":%lld}", mode, (long long)st->st_size);
 }
 
@@ -172,7 +179,7 @@ static const char *hash(struct files_run *run, const struct rb_file_entry *entry
                              : rb_git_hash_plain(content.data, content.len, id, &err);
     if (rc < 0)
         return unhashed(run, entry, st, mode, &run->unverified);
-    const char *value = blob_value(run, id, mode);
+    const char *value = blob_value(run, entry->path, id, mode);
     run->hashed++;
     run->dirty = true;
     if (!stable)
@@ -204,7 +211,7 @@ static const char *regular_value(struct files_run *run, const struct rb_file_ent
         executable = expected;
     unsigned mode = executable ? MODE_EXECUTABLE : MODE_PLAIN;
     if (index_clean(run, entry, st))
-        return blob_value(run, entry->blob, mode);
+        return blob_value(run, entry->path, entry->blob, mode);
     const char *value = from_cache(run, entry->path, st, mode);
     return value ? value : hash(run, entry, st, mode);
 }
@@ -253,7 +260,7 @@ const char *files_observe(struct files_run *run, const struct rb_file_entry *ent
     bool submodule = entry->tracked && entry->mode == MODE_SUBMODULE;
     int rc = rb_below_lstat(&run->below, entry->path, &st);
     if (entry->assumed && !submodule)
-        return blob_value(run, entry->blob, entry->mode);
+        return blob_value(run, entry->path, entry->blob, entry->mode);
     if (rc == -ENOENT || rc == -ENOTDIR || rc == -ELOOP)
         return NULL;
     if (rc < 0) {

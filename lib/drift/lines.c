@@ -1,8 +1,11 @@
 /* Fields of lines: split and unquoted in place, so that a baseline of thousands of facts costs one copy and no allocation a field. */
 #include "lines.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "runbook/base/units.h"
 #include "value.h"
@@ -49,7 +52,11 @@ char *line_unquote(char *field)
 {
     if (field[0] != '"')
         return NULL;
-    char *to = field;
+    char *to = field, *quote = strchr(field + 1, '"');
+    if (quote && quote[1] == '\0' && !memchr(field, '\\', (size_t)(quote - field))) {
+        *quote = '\0'; /* the usual one has nothing to undo */
+        return field + 1;
+    }
     const char *at = field + 1;
     while (*at && *at != '"') {
         char c = *at++;
@@ -83,4 +90,28 @@ void line_add_optional(struct rb_buf *out, const char *text)
 bool line_number(const char *field, int64_t *out)
 {
     return rb_int_parse(field, out, NULL) == 0;
+}
+
+static bool read_bytes(int fd, char *to, size_t len)
+{
+    size_t got = 0;
+    ssize_t n = 1;
+    while (got < len && (n = read(fd, to + got, len - got)) > 0)
+        got += (size_t)n;
+    return got == len;
+}
+
+char *line_read_file(const char *path, size_t max, struct rb_arena *arena, size_t *out_len)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    bool ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= 0 && (uint64_t)st.st_size <= max;
+    char *text = ok ? rb_arena_alloc(arena, (size_t)st.st_size + 1) : NULL;
+    if (text && !read_bytes(fd, text, (size_t)st.st_size))
+        text = NULL;
+    close(fd);
+    *out_len = text ? (size_t)st.st_size : 0;
+    return text;
 }

@@ -46,28 +46,32 @@ static void close_tree(struct files_run *run)
     run->git = NULL;
 }
 
-static int list(struct files_run *run, struct rb_file_entry **out, size_t *out_count, struct rb_error *err)
+static struct rb_file_request request_of(struct files_run *run)
 {
     const struct rb_drift_collect *collect = run->collect;
     const struct rb_drift_options *options = collect->ctx->options;
-    size_t unreachable = 0;
-    struct rb_file_request request = {.root = collect->ctx->root,
-                                      .include = *(const struct rb_strings *)collect->options,
-                                      .exclude = options->exclude,
-                                      .tracked = true,
-                                      .untracked = options->untracked && !options->ignored,
-                                      .cancelled = collect->ctx->cancelled,
-                                      .submodules = true,
-                                      .out_outside_git = &run->outside_git,
-                                      .out_index_mtime_ns = &run->index_mtime_ns,
-                                      .out_unreachable = &unreachable,
-                                      .known = run->full || !run->old.valid ? NULL : &run->old.listing,
-                                      .out_listing = &run->next.listing,
-                                      .now_wall_ns = collect->now_wall_ns};
-    int rc = rb_files_list(&request, collect->ctx->arena, out, out_count, err);
-    if (rc == 0 && unreachable > 0)
-        rb_outcome_evidence(collect->out, "%zu folders could not be read: what is in them is not compared", unreachable);
-    return rc;
+    return (struct rb_file_request){.root = collect->ctx->root,
+                                    .include = *(const struct rb_strings *)collect->options,
+                                    .exclude = options->exclude,
+                                    .cancelled = collect->ctx->cancelled,
+                                    .known = run->full || !run->old.valid ? NULL : &run->old.listing,
+                                    .out_listing = &run->next.listing,
+                                    .now_wall_ns = collect->now_wall_ns};
+}
+
+/* What git tracks and, unless even ignored files are wanted, what it does not. */
+static struct rb_file_request git_request(struct files_run *run)
+{
+    const struct rb_drift_options *options = run->collect->ctx->options;
+    struct rb_file_request request = request_of(run);
+    request.tracked = true;
+    request.untracked = options->untracked && !options->ignored;
+    request.submodules = true;
+    request.out_outside_git = &run->outside_git;
+    request.out_index_mtime_ns = &run->index_mtime_ns;
+    request.out_tracked = &run->expected;
+    request.out_unreachable = &run->unreachable;
+    return request;
 }
 
 static int by_path(const void *left, const void *right)
@@ -78,23 +82,16 @@ static int by_path(const void *left, const void *right)
 /* With `ignored: true`: what a walk without git finds beyond the tracked files. */
 static int add_ignored(struct files_run *run, struct rb_file_entry **entries, size_t *count, struct rb_error *err)
 {
-    const struct rb_drift_collect *collect = run->collect;
-    const struct rb_drift_options *options = collect->ctx->options;
-    struct rb_file_request request = {.root = collect->ctx->root,
-                                      .include = *(const struct rb_strings *)collect->options,
-                                      .exclude = options->exclude,
-                                      .untracked = true,
-                                      .no_git = true,
-                                      .cancelled = collect->ctx->cancelled,
-                                      .known = run->full || !run->old.valid ? NULL : &run->old.listing,
-                                      .out_listing = &run->next.listing,
-                                      .now_wall_ns = collect->now_wall_ns};
+    struct rb_arena *arena = run->collect->ctx->arena;
+    struct rb_file_request request = request_of(run);
+    request.untracked = true;
+    request.no_git = true;
     struct rb_file_entry *found = NULL;
     size_t found_count = 0;
-    int rc = rb_files_list(&request, collect->ctx->arena, &found, &found_count, err);
+    int rc = rb_files_list(&request, arena, &found, &found_count, err);
     if (rc < 0)
         return rc;
-    struct rb_file_entry *all = rb_arena_array(collect->ctx->arena, *count + found_count + 1, sizeof *all);
+    struct rb_file_entry *all = rb_arena_array(arena, *count + found_count + 1, sizeof *all);
     if (!all)
         return rb_error_set(err, RB_ENOMEM, "no memory for the list of files");
     size_t total = *count;
@@ -109,37 +106,65 @@ static int add_ignored(struct files_run *run, struct rb_file_entry **entries, si
     return 0;
 }
 
-static void add_fact(struct files_run *run, const struct rb_file_entry *entry, const char *value)
+/* A list in the arena of twice the length; NULL when memory is out. */
+static void *longer(struct files_run *run, const void *items, size_t count, size_t *cap, size_t size)
+{
+    size_t more = *cap ? *cap * 2 : run->expected + 64;
+    void *bigger = rb_arena_array(run->collect->ctx->arena, more, size);
+    if (bigger && count > 0)
+        memcpy(bigger, items, count * size);
+    *cap = more;
+    return bigger;
+}
+
+static bool add_fact(struct files_run *run, const struct rb_file_entry *entry, const char *value)
 {
     struct rb_drift_facts *facts = run->collect->facts;
-    if (facts->count == facts->cap) /* the helper grows the list; the strings are in the arena already */
-        return;
+    if (facts->count == facts->cap) /* the strings are in the arena already */
+        facts->items = longer(run, facts->items, facts->count, &facts->cap, sizeof *facts->items);
+    if (!facts->items)
+        return false;
     struct rb_drift_fact *fact = &facts->items[facts->count++];
     *fact = (struct rb_drift_fact){.key = entry->path, .value = value};
     if (run->collect->proposing)
-        fact->kept_text = files_kept_text(run, entry->path, value);
+        fact->kept_text = files_kept_text(run, entry->path, entry, value);
+    return true;
 }
 
-static int observe_all(struct files_run *run, const struct rb_file_entry *entries, size_t count, struct rb_error *err)
+static bool add_untracked(struct files_run *run, const char *path)
 {
-    const struct rb_check_ctx *ctx = run->collect->ctx;
-    struct rb_drift_facts *facts = run->collect->facts;
-    const char **untracked = rb_arena_array(ctx->arena, count + 1, sizeof *untracked);
-    facts->items = rb_arena_array(ctx->arena, count + 1, sizeof *facts->items);
-    facts->cap = count + 1;
-    if (!untracked || !facts->items)
-        return rb_error_set(err, RB_ENOMEM, "no memory for the facts of %zu files", count);
-    for (size_t i = 0; i < count; i++) {
-        if (atomic_load_explicit(ctx->cancelled, memory_order_relaxed))
-            return rb_error_set(err, RB_ETIMEOUT, "after %zu of %zu files: give the check more time or narrow its globs", i, count);
-        const char *value = files_observe(run, &entries[i]);
-        if (!entries[i].tracked)
-            untracked[run->untracked.count++] = entries[i].path;
-        if (value)
-            add_fact(run, &entries[i], value);
-    }
-    run->untracked.items = untracked;
-    return 0;
+    if (run->untracked_count == run->untracked_cap)
+        run->untracked = longer(run, run->untracked, run->untracked_count, &run->untracked_cap, sizeof *run->untracked);
+    if (!run->untracked)
+        return false;
+    run->untracked[run->untracked_count++] = path;
+    return true;
+}
+
+/* Observes a file as soon as it is listed: the list itself is not needed. */
+static int observe_entry(void *ctx, const struct rb_file_entry *entry, struct rb_error *err)
+{
+    struct files_run *run = ctx;
+    size_t done = run->collect->facts->count;
+    if (atomic_load_explicit(run->collect->ctx->cancelled, memory_order_relaxed))
+        return rb_error_set(err, RB_ETIMEOUT, "after %zu files: give the check more time or narrow its globs", done);
+    const char *value = files_observe(run, entry);
+    bool ok = (entry->tracked || add_untracked(run, entry->path)) && (!value || add_fact(run, entry, value));
+    return ok ? 0 : rb_error_set(err, RB_ENOMEM, "no memory for the facts of %zu files", done);
+}
+
+/* All entries first, since two listings are merged. */
+static int observe_ignored_too(struct files_run *run, struct rb_error *err)
+{
+    struct rb_file_request request = git_request(run);
+    struct rb_file_entry *entries = NULL;
+    size_t count = 0;
+    int rc = rb_files_list(&request, run->collect->ctx->arena, &entries, &count, err);
+    if (rc == 0)
+        rc = add_ignored(run, &entries, &count, err);
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = observe_entry(run, &entries[i], err);
+    return rc;
 }
 
 static void tell_limits(const struct files_run *run)
@@ -162,20 +187,21 @@ static int collect_files(struct files_run *run, struct rb_error *err)
 {
     const struct rb_drift_collect *collect = run->collect;
     const struct rb_drift_options *options = collect->ctx->options;
-    struct rb_file_entry *entries = NULL;
-    size_t count = 0;
     files_cache_read(collect->ctx->state_dir, collect->ctx->spec->name, collect->ctx->arena, &run->old);
     run->full = run->old.valid && collect->now_wall_ns - run->old.full_wall_ns > FULL_EVERY_NS;
     run->next.observed_wall_ns = collect->now_wall_ns;
     run->next.full_wall_ns = run->full || !run->old.valid ? collect->now_wall_ns : run->old.full_wall_ns;
     run->dirty = run->full || !run->old.valid;
     int rc = open_tree(run, err);
-    if (rc == 0)
-        rc = list(run, &entries, &count, err);
-    if (rc == 0 && options->ignored && options->untracked)
-        rc = add_ignored(run, &entries, &count, err);
+    if (rc < 0)
+        return rc;
+    struct rb_file_request request = git_request(run);
+    rc = options->ignored && options->untracked ? observe_ignored_too(run, err)
+                                                : rb_files_each(&request, collect->ctx->arena, observe_entry, run, err);
     run->dirty |= run->next.listing.changed;
-    return rc == 0 ? observe_all(run, entries, count, err) : rc;
+    if (rc == 0 && run->unreachable > 0)
+        rb_outcome_evidence(collect->out, "%zu folders could not be read: what is in them is not compared", run->unreachable);
+    return rc;
 }
 
 static enum rb_drift_collected collect(const struct rb_drift_collect *collect)

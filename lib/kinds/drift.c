@@ -358,6 +358,7 @@ static void run(const struct rb_check_ctx *ctx, struct rb_outcome *out)
                                                .state = rb_arena_alloc(ctx->arena, state->source->state_size + 1),
                                                .report = &state->report,
                                                .proposing = !state->has_baseline,
+                                               .base = state->has_baseline ? &state->baseline.facts : NULL,
                                                .now_wall_ns = rb_wall_ns(ctx->clock),
                                                .previous_wall_ns = memory->observed_wall_ns};
     if (!state->collect.state)

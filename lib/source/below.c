@@ -11,6 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Where the system has descriptors that only lead on, they cost less than ones for reading, and a folder that may be searched but not read is no obstacle. */
+#ifndef O_PATH
+#define O_PATH O_RDONLY
+#endif
+
 int rb_below_init(struct rb_below *below, const char *root, struct rb_error *err)
 {
     *below = (struct rb_below){.root_fd = -1, .dir_fd = -1};
@@ -50,7 +55,7 @@ static int descend(int fd, char *path, int *out_up)
         if (slash)
             *slash = '\0';
         bool escapes = strcmp(path, "..") == 0;
-        int next = escapes ? -1 : openat(at, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int next = escapes ? -1 : openat(at, *path ? path : ".", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         int failure = escapes ? EINVAL : errno;
         if (slash)
             *slash = '/';

@@ -22,6 +22,7 @@ struct list {
     const char **paths;               /* relative to the root, each once */
     const struct index_entry **stats; /* the same shape */
     size_t tracked_count, next;       /* next: the first that was not handed out yet */
+    bool lasting;                     /* the index's strings lie in the arena */
 };
 
 static bool wanted(const struct rb_file_request *request, const char *path)
@@ -34,16 +35,17 @@ static bool wanted(const struct rb_file_request *request, const char *path)
     return in;
 }
 
-static int add_entry(struct list *list, const struct rb_file_entry *entry, struct rb_error *err)
+/* Hands out an entry; its path becomes one in the arena. */
+static int add_entry(struct list *list, struct rb_file_entry *entry, struct rb_error *err)
 {
     if (list->count >= list->max)
         return rb_error_set(err, RB_ELIMIT, "more than %zu files match: narrow the globs", list->max);
-    struct rb_file_entry kept = *entry;
-    kept.path = rb_arena_strdup(list->arena, entry->path);
-    if (!kept.path)
+    if (!entry->tracked || !list->lasting)
+        entry->path = rb_arena_strdup(list->arena, entry->path);
+    if (!entry->path)
         return rb_error_set(err, RB_ENOMEM, "out of memory while listing files");
     list->count++;
-    return list->found(list->ctx, &kept, err);
+    return list->found(list->ctx, entry, err);
 }
 
 /* Collects what the index holds below the prefix, submodules too: the walk must know them. */
@@ -65,6 +67,9 @@ static int read_index(struct list *list, const struct index_file *index, const c
         list->stats[count++] = from;
     }
     list->tracked_count = count;
+    list->lasting = index->lasting;
+    if (list->request->out_tracked)
+        *list->request->out_tracked = count;
     return 0;
 }
 
@@ -144,6 +149,8 @@ static int walk_tree(struct list *list, struct rb_git *git, const struct index_f
         return code;
     if (fresh)
         *fresh = (struct rb_listing){.key = listing_key(request, git, index, prefix, list->arena)};
+    if (fresh && index && index->bytes)
+        fresh->index = listed_stat(&index->st, request->now_wall_ns - RB_LISTING_SETTLE_NS);
     bool believes = fresh && fresh->key && request->known && request->known->key && strcmp(fresh->key, request->known->key) == 0;
     struct walk walk = {.below = &below,
                         .repo = git ? git->repo : NULL,
@@ -153,7 +160,7 @@ static int walk_tree(struct list *list, struct rb_git *git, const struct index_f
                         .cancelled = request->cancelled,
                         .enter = enter_dir,
                         .found = add_untracked,
-                        .tracked_seen = add_seen,
+                        .tracked_seen = fresh ? NULL : add_seen, /* who remembers folders does not see their files */
                         .ctx = list,
                         .known = believes ? request->known : NULL,
                         .fresh = fresh,
@@ -173,8 +180,9 @@ static int list_git(struct list *list, struct rb_git *git, struct rb_error *err)
     const char *prefix;
     int code = git_prefix(git, list->request->root, list->arena, &prefix, err);
     struct index_file index = {0};
+    const struct rb_listing *known = list->request->known;
     if (code == 0)
-        code = index_open(git, &index, err);
+        code = index_open(git, list->arena, known && known->key ? &known->index : NULL, &index, err);
     if (code == 0 && list->request->out_index_mtime_ns)
         *list->request->out_index_mtime_ns = rb_stat_mtime_ns(&index.st);
     if (code == 0)
@@ -201,6 +209,8 @@ int rb_files_each(const struct rb_file_request *request, struct rb_arena *arena,
         *request->out_unreachable = 0;
     if (request->out_index_mtime_ns)
         *request->out_index_mtime_ns = 0;
+    if (request->out_tracked)
+        *request->out_tracked = 0;
     int code = request->no_git ? RB_ENOTFOUND : rb_git_open(request->root, &git, &open_err);
     if (code == 0 && !rb_git_workdir(git))
         code = RB_ENOTFOUND;

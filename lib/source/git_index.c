@@ -18,6 +18,7 @@
 
 enum { HEADER_BYTES = 12, FIXED_BYTES = 62, CHECKSUM_BYTES = 20, MAX_ENTRIES = 20000000 };
 enum { FLAG_ASSUMED = 0x8000, FLAG_EXTENDED = 0x4000, FLAG_SKIP_WORKTREE = 0x4000, NAME_MASK = 0xfff };
+#define MAX_ARENA_BYTES  ((off_t)8 << 20) /* a larger index must not eat up what a check may take */
 #define MAX_INDEX_BYTES  ((off_t)1 << 30)
 #define MAX_PATHS_BYTES  ((size_t)1 << 30) /* of version 4, which compresses them */
 #define FIRST_PATH_BYTES ((size_t)1 << 16)
@@ -42,6 +43,11 @@ static int64_t time_ns(const unsigned char *at)
 
 /* ---- bytes ---- */
 
+static void *take(const struct index_file *index, size_t size)
+{
+    return index->arena ? rb_arena_alloc(index->arena, size) : malloc(size);
+}
+
 static bool read_whole(int fd, unsigned char *bytes, size_t len)
 {
     size_t got = 0;
@@ -65,7 +71,9 @@ static int load(const char *path, struct index_file *out)
     bool ok = fstat(fd, &out->st) == 0 && S_ISREG(out->st.st_mode) && out->st.st_size >= HEADER_BYTES + CHECKSUM_BYTES &&
               out->st.st_size <= MAX_INDEX_BYTES;
     out->len = ok ? (size_t)out->st.st_size : 0;
-    out->bytes = ok ? malloc(out->len) : NULL;
+    out->arena = out->st.st_size <= MAX_ARENA_BYTES ? out->arena : NULL;
+    out->lasting = out->arena != NULL;
+    out->bytes = ok ? take(out, out->len) : NULL;
     ok = out->bytes && read_whole(fd, out->bytes, out->len);
     close(fd);
     return ok ? 1 : -1;
@@ -104,7 +112,7 @@ static char *path_room(struct index_file *out, size_t len)
     if (!out->paths || out->paths->size - out->paths->fill < len) {
         size_t size = out->paths ? out->paths->size * 2 : FIRST_PATH_BYTES;
         size = size < len ? len : size;
-        struct index_paths *piece = size <= MAX_PATHS_BYTES ? malloc(sizeof *piece + size) : NULL;
+        struct index_paths *piece = size <= MAX_PATHS_BYTES ? take(out, sizeof *piece + size) : NULL;
         if (!piece)
             return NULL;
         *piece = (struct index_paths){.next = out->paths, .size = size};
@@ -208,14 +216,14 @@ static bool parse_extensions(struct parser *parser)
     return true;
 }
 
-static bool parse(struct index_file *out)
+static bool parse(struct index_file *out, bool verified)
 {
     const unsigned char *bytes = out->bytes;
     struct parser parser = {
         .out = out, .at = bytes + HEADER_BYTES, .end = bytes + out->len - CHECKSUM_BYTES, .version = be32(bytes + 4), .previous = ""};
     size_t total = be32(bytes + 8);
     if (memcmp(bytes, "DIRC", 4) != 0 || parser.version < 2 || parser.version > 4 || total > MAX_ENTRIES ||
-        total > out->len / FIXED_BYTES || !checksum_holds(out))
+        total > out->len / FIXED_BYTES || !(verified || checksum_holds(out)))
         return false;
     out->items = malloc((total + 1) * sizeof *out->items);
     if (!out->items)
@@ -254,13 +262,16 @@ static int convert(struct rb_git *git, struct index_file *out, struct rb_error *
     return 0;
 }
 
-int index_open(struct rb_git *git, struct index_file *out, struct rb_error *err)
+int index_open(struct rb_git *git, struct rb_arena *arena, const struct rb_listed_stat *verified, struct index_file *out,
+               struct rb_error *err)
 {
     char path[PATH_MAX];
-    *out = (struct index_file){0};
+    *out = (struct index_file){.arena = arena};
     int len = snprintf(path, sizeof path, "%sindex", git_repository_path(git->repo));
     int got = len > 0 && (size_t)len < sizeof path ? load(path, out) : -1;
-    if (got == 0 || (got > 0 && parse(out)))
+    struct rb_listed_stat now = listed_stat(&out->st, INT64_MAX);
+    bool same = verified && verified->mtime_ns != 0 && listed_same(verified, &now);
+    if (got == 0 || (got > 0 && parse(out, same)))
         return 0;
     index_close(out);
     int code = convert(git, out, err);
@@ -271,13 +282,14 @@ int index_open(struct rb_git *git, struct index_file *out, struct rb_error *err)
 
 void index_close(struct index_file *index)
 {
-    while (index->paths) {
+    while (index->paths && !index->arena) {
         struct index_paths *next = index->paths->next;
         free(index->paths);
         index->paths = next;
     }
     free(index->items);
-    free(index->bytes);
+    if (!index->arena)
+        free(index->bytes);
     git_index_free(index->libgit);
     *index = (struct index_file){0};
 }

@@ -15,7 +15,7 @@ struct rb_git {
 /* Fills `err` from libgit2's last error of this thread. */
 int git_fail(struct rb_error *err, int code, const char *what);
 
-/* One entry of the index; strings and ids belong to the index_file. */
+/* One entry of the index; strings and ids belong to the index_file, or to its arena. */
 struct index_entry {
     const char *path;
     int64_t mtime_ns, ctime_ns; /* nanoseconds 0: git was built without them */
@@ -35,13 +35,17 @@ struct index_file {
     size_t count;
     struct stat st;            /* of the file that was read; zero when there is none */
     const unsigned char *tree; /* id of the tree that equals the index, where git noted it; else NULL */
+    bool lasting;              /* strings and ids live as long as the arena, not only to index_close() */
     unsigned char *bytes;      /* private, as what follows */
     size_t len;
     struct index_paths *paths;
+    struct rb_arena *arena;
     git_index *libgit; /* what our reader does not know, libgit2 read */
 };
-/* Reads the index of a repository that has a work tree; none is an empty one. Nothing is written or locked. */
-int index_open(struct rb_git *git, struct index_file *out, struct rb_error *err) RB_MUST_CHECK;
+/* Reads the index of a repository that has a work tree; none is an empty one. Nothing is written or locked. `arena` takes the bytes; may be NULL.
+ * A file with the stat data `verified` (or NULL) is not compared with its checksum again. */
+int index_open(struct rb_git *git, struct rb_arena *arena, const struct rb_listed_stat *verified, struct index_file *out,
+               struct rb_error *err) RB_MUST_CHECK;
 void index_close(struct index_file *index);
 
 /* A walk over a folder that reports what git does not track (or every file when `repo` is NULL). Iterative, bounded, follows no symlink, enters no

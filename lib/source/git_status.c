@@ -243,7 +243,7 @@ int rb_git_status(struct rb_git *git, bool untracked, const atomic_bool *cancell
     run.trust_ctime = config_true(git, "core.trustctime");
     run.trust_mode = config_true(git, "core.filemode");
     struct index_file index;
-    int code = index_open(git, &index, err);
+    int code = index_open(git, NULL, NULL, &index, err);
     if (code < 0)
         return code;
     run.index_mtime_ns = rb_stat_mtime_ns(&index.st);

@@ -53,7 +53,7 @@ static bool same_names(const struct rb_listed_folder *a, const struct rb_listed_
 
 bool listing_same(const struct rb_listing *a, const struct rb_listing *b)
 {
-    bool same = a->count == b->count;
+    bool same = a->count == b->count && listed_same(&a->index, &b->index);
     for (size_t i = 0; i < a->count && same; i++) {
         const struct rb_listed_folder *left = &a->items[i], *right = &b->items[i];
         same = strcmp(left->path, right->path) == 0 && listed_same(&left->stat, &right->stat) &&

@@ -352,9 +352,9 @@ static int visit_file(struct state *s, const struct pending *item)
 {
     struct walk *walk = s->walk;
     struct stat st;
-    if (!item->decided && walk->repo && is_tracked(s, item->path)) {
+    if (!item->decided && walk->repo && walk->tracked_seen && is_tracked(s, item->path)) {
         size_t at = s->next++;
-        return walk->tracked_seen ? walk->tracked_seen(walk->ctx, at, item->type == DT_REG, s->err) : 0;
+        return walk->tracked_seen(walk->ctx, at, item->type == DT_REG, s->err);
     }
     if ((!item->decided && walk->repo && is_ignored(walk, item->path, false)) || rb_below_lstat(walk->below, item->path, &st) != 0)
         return 0; /* or gone since */
@@ -373,25 +373,70 @@ static bool is_skipped_name(const char *name)
     return false;
 }
 
-static int push_name(struct state *s, const struct pending *in, int fd, const struct dirent *entry)
+/* The paths of the index below a folder, so that its names are looked for among few. */
+struct span {
+    size_t low, high, skip; /* skip: bytes of the folder's path with its '/' */
+};
+
+static struct span span_of(const struct walk *walk, const char *dir)
 {
-    const char *dir = in->path;
-    char path[MAX_PATH_BYTES + 2];
-    struct stat st;
-    unsigned char type = entry->d_type;
-    if (type == DT_UNKNOWN && fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        type = S_ISDIR(st.st_mode) ? DT_DIR : S_ISREG(st.st_mode) ? DT_REG : DT_UNKNOWN;
-    int len = snprintf(path, sizeof(path), "%s%s%s%s", dir, *dir ? "/" : "", entry->d_name, type == DT_DIR ? "/" : "");
-    if (len < 0 || (size_t)len - (type == DT_DIR) > MAX_PATH_BYTES) {
-        struct rb_listed_folder *record = record_at(s, in->parent);
-        if (record)
-            record->unreachable++;
-        s->walk->unreachable++;
-        return 0;
+    size_t len = strlen(dir);
+    if (len == 0)
+        return (struct span){.high = walk->tracked_count};
+    return (struct span){
+        .low = lower_bound(walk, dir, len, "/"), .high = lower_bound(walk, dir, len, "0"), .skip = len + 1}; /* '0' follows '/' */
+}
+
+static bool names_tracked(const struct walk *walk, struct span span, const char *name)
+{
+    while (span.low < span.high) {
+        size_t middle = span.low + (span.high - span.low) / 2;
+        int order = strcmp(walk->tracked[middle] + span.skip, name);
+        if (order == 0)
+            return true;
+        if (order < 0)
+            span.low = middle + 1;
+        else
+            span.high = middle;
     }
-    char *copy = strdup(path);
-    return copy ? push(s, copy, &(struct pending){.parent = in->parent, .top = in->top, .type = type})
-                : rb_error_set(s->err, RB_ENOMEM, "out of memory while looking through folders");
+    return false;
+}
+
+static int too_long(struct state *s, const struct pending *in)
+{
+    struct rb_listed_folder *record = record_at(s, in->parent);
+    if (record)
+        record->unreachable++;
+    s->walk->unreachable++;
+    return 0;
+}
+
+static unsigned char type_of(int fd, const struct dirent *entry)
+{
+    struct stat st;
+    if (entry->d_type != DT_UNKNOWN || fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return entry->d_type;
+    return S_ISDIR(st.st_mode) ? DT_DIR : S_ISREG(st.st_mode) ? DT_REG : DT_UNKNOWN;
+}
+
+/* Tracked files go on the stack only where somebody wants to be told of them. */
+static int push_name(struct state *s, const struct pending *in, struct span span, int fd, const struct dirent *entry)
+{
+    unsigned char type = type_of(fd, entry);
+    size_t dir_len = strlen(in->path), name_len = strlen(entry->d_name), at = dir_len + (dir_len > 0);
+    if (type != DT_DIR && s->walk->repo && !s->walk->tracked_seen && names_tracked(s->walk, span, entry->d_name))
+        return 0;
+    if (at + name_len > MAX_PATH_BYTES)
+        return too_long(s, in);
+    char *path = malloc(at + name_len + 2);
+    if (!path)
+        return rb_error_set(s->err, RB_ENOMEM, "out of memory while looking through folders");
+    memcpy(path, in->path, dir_len);
+    path[dir_len] = '/';
+    memcpy(path + at, entry->d_name, name_len + 1);
+    if (type == DT_DIR)
+        memcpy(path + at + name_len, "/", 2);
+    return push(s, path, &(struct pending){.parent = in->parent, .top = in->top, .type = type});
 }
 
 static int last_first(const void *left, const void *right)
@@ -403,6 +448,7 @@ static int last_first(const void *left, const void *right)
 static int push_names(struct state *s, const struct pending *in, DIR *stream)
 {
     size_t before = s->count;
+    struct span span = span_of(s->walk, in->path);
     struct dirent *entry;
     int code = 0;
     while (code == 0 && (entry = readdir(stream)) != NULL) {
@@ -415,7 +461,7 @@ static int push_names(struct state *s, const struct pending *in, DIR *stream)
         else if (is_cancelled(s->walk))
             code = rb_error_set(s->err, RB_ETIMEOUT, "cancelled while looking through folders");
         else if (!is_skipped_name(entry->d_name))
-            code = push_name(s, in, dirfd(stream), entry);
+            code = push_name(s, in, span, dirfd(stream), entry);
     }
     if (s->count > before + 1)
         qsort(s->stack + before, s->count - before, sizeof(*s->stack), last_first);

@@ -5,7 +5,7 @@ set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 known='probe scrape memory'
-[ ! -f "$here/scan.py" ] || known="$known scan"
+for extra in scan drift; do [ ! -f "$here/$extra.py" ] || known="$known $extra"; done
 
 for name in "$@"; do
   case " $known " in

@@ -485,5 +485,119 @@ START_TEST(ssh_is_refused_with_words)
 }
 END_TEST
 
-RB_TEST_MAIN("git_source", special_files_are_clean, unsupported_forms, head_and_state, operations, status_by_content, line_ends_and_cancel,
-             upstream_and_remote, a_silent_remote_is_given_up, ssh_is_refused_with_words, hostile_repository_runs_nothing, foreign_owner)
+/* Bytes of the index; at most `size`. */
+static size_t read_index_file(const struct scratch *s, unsigned char *out, size_t size)
+{
+    char path[512];
+    FILE *file = fopen(scratch_path(s, ".git/index", path), "r");
+    ck_assert_ptr_nonnull(file);
+    size_t len = fread(out, 1, size, file);
+    fclose(file);
+    ck_assert_uint_lt(len, size);
+    return len;
+}
+
+static void write_index_file(const struct scratch *s, const unsigned char *bytes, size_t len)
+{
+    char path[512];
+    FILE *file = fopen(scratch_path(s, ".git/index", path), "w");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(bytes, 1, len, file), len);
+    fclose(file);
+}
+
+/* How many files the index holds, or a negative code. */
+static int tracked_count(const struct scratch *s)
+{
+    RB_ARENA_AUTO *arena = rb_arena_new(1 << 20);
+    struct rb_file_entry *entries = NULL;
+    size_t count = 0;
+    struct rb_error err = {0};
+    int code = rb_files_list(&(struct rb_file_request){.root = s->path, .tracked = true}, arena, &entries, &count, &err);
+    for (size_t i = 1; code == 0 && i < count; i++)
+        ck_assert_int_lt(strcmp(entries[i - 1].path, entries[i].path), 0);
+    return code < 0 ? code : (int)count;
+}
+
+/* Every version of the index, with flags and long paths, reads as git means it. */
+START_TEST(versions_of_the_index)
+{
+    static const char *const versions[] = {"2", "3", "4"};
+    struct scratch s;
+    make_repository(&s);
+    RB_ARENA_AUTO *arena = rb_arena_new(1 << 20);
+    scratch_folder(&s, "d/a-longer-name-of-a-folder");
+    for (int i = 0; i < 40; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "d/a-longer-name-of-a-folder/%.*s%d", i, "0123456789012345678901234567890123456789", i);
+        scratch_write(&s, name, "x\n");
+    }
+    git_run(s.path, "add", "-A");
+    git_run(s.path, "commit", "-q", "-m", "more");
+    for (size_t i = 0; i < 3; i++) {
+        git_run(s.path, "update-index", "--index-version", versions[i]);
+        ck_assert_int_eq(tracked_count(&s), 43);
+        struct rb_git_status clean = status(s.path, arena);
+        ck_assert_uint_eq(clean.staged + clean.modified + clean.untracked + clean.deleted, 0);
+    }
+    git_run(s.path, "update-index", "--skip-worktree", "a"); /* needs the flags of version 3 */
+    scratch_write(&s, "a", "hidden\n");
+    scratch_write(&s, "b", "seen\n");
+    scratch_write(&s, "new", "n\n");
+    git_run(s.path, "add", "-N", "new");
+    for (size_t i = 1; i < 3; i++) {
+        git_run(s.path, "update-index", "--index-version", versions[i]);
+        struct rb_git_status st = status(s.path, arena);
+        ck_assert_uint_eq(st.modified, 2); /* b, and what is only intended to be added */
+        ck_assert_int_eq(tracked_count(&s), 44);
+    }
+    git_run(s.path, "reset", "-q", "--hard");
+    ck_assert_uint_eq(status(s.path, arena).staged, 0); /* the tree that git noted is HEAD's */
+    scratch_write(&s, "d/c", "staged\n");
+    git_run(s.path, "add", "d/c");
+    ck_assert_uint_eq(status(s.path, arena).staged, 1);
+    git_run(s.path, "write-tree"); /* notes the tree of the index, which is not HEAD's */
+    ck_assert_uint_eq(status(s.path, arena).staged, 1);
+    scratch_remove(&s);
+}
+END_TEST
+
+/* A damaged index is an error that says so, wherever the damage is; one without a checksum is never read beyond its end. */
+START_TEST(damaged_index)
+{
+    struct scratch s;
+    unsigned char whole[4096], bytes[4096];
+    make_repository(&s);
+    size_t len = read_index_file(&s, whole, sizeof whole);
+    for (int without = 0; without < 2; without++) {
+        for (size_t i = 0; i < len; i++) {
+            memcpy(bytes, whole, len);
+            if (without)
+                memset(bytes + len - 20, 0, 20);
+            bytes[i] ^= (unsigned char)(1U << (i % 8));
+            write_index_file(&s, bytes, len);
+            int count = tracked_count(&s);
+            if (!without)
+                ck_assert_msg(count < 0, "byte %zu", i);
+        }
+        for (size_t cut = 0; cut < len; cut++) {
+            memcpy(bytes, whole, cut);
+            if (without && cut >= 20)
+                memset(bytes + cut - 20, 0, 20);
+            write_index_file(&s, bytes, cut);
+            int count = tracked_count(&s);
+            if (!without)
+                ck_assert_msg(count < 0 || cut == 0, "cut at %zu", cut);
+        }
+    }
+    memcpy(bytes, whole, len);
+    memset(bytes + len - 20, 0, 20); /* index.skipHash */
+    write_index_file(&s, bytes, len);
+    ck_assert_int_eq(tracked_count(&s), 3);
+    scratch_remove(&s);
+}
+END_TEST
+
+RB_TEST_MAIN("git_source", versions_of_the_index, damaged_index, special_files_are_clean, unsupported_forms, head_and_state, operations,
+             status_by_content, line_ends_and_cancel, upstream_and_remote, a_silent_remote_is_given_up, ssh_is_refused_with_words,
+             hostile_repository_runs_nothing, foreign_owner)

@@ -23,8 +23,10 @@ struct rb_drift_collect {
     void *state;                    /* state_size zeroed bytes, from collect() to the last step() */
     struct rb_drift_report *report; /* `cache` may be set */
     bool proposing;                 /* there is no baseline: facts should bring `kept_text` */
-    int64_t now_wall_ns;            /* of the observation */
-    int64_t previous_wall_ns;       /* of the one before; 0: this is the first */
+    const struct rb_drift_facts
+        *base;                /* what was accepted, sorted; NULL: nothing. A fact may use its strings: equal pointers compare fastest */
+    int64_t now_wall_ns;      /* of the observation */
+    int64_t previous_wall_ns; /* of the one before; 0: this is the first */
 };
 
 struct rb_drift_options; /* options.h */

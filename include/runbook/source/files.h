@@ -36,6 +36,7 @@ struct rb_file_request {
     bool no_git;                  /* do not look for a repository: every file counts as untracked */
     bool submodules;              /* list them too, with mode 0160000 and their commit in `blob` */
     int64_t *out_index_mtime_ns;  /* may be NULL: when the index was written; 0 outside git */
+    size_t *out_tracked;          /* may be NULL: how many files git tracks below the root, whatever the globs say */
     size_t *out_unreachable;      /* may be NULL: folders that could not be read or whose path is above 4,000 bytes */
     /* What an earlier listing of the same request left, or NULL; and where this one leaves its own (in the arena, sharing what `known` holds), or NULL.
      * Only for untracked files. */

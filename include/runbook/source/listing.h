@@ -29,7 +29,8 @@ struct rb_listed_folder {
     struct rb_listed_name *names, *last;
 };
 struct rb_listing {
-    const char *key; /* NULL: it is good for nothing */
+    const char *key;             /* NULL: it is good for nothing */
+    struct rb_listed_stat index; /* of git's index whose checksum was compared with its bytes; all 0: none, or it was not settled */
     struct rb_listed_folder *items;
     size_t count, cap; /* in the order of the walk */
     size_t names;
