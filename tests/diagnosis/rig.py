@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """How well does the triage tell cause from symptom? Faults on real parts, each with what a person who knows the truth would say, scored.
 
-usage: rig.py --binary build/runbookd [-k PATTERN]… [--half tune|test] [--jobs N] [--json FILE] [--keep] [--report] [--list] [--times N]
+usage: rig.py --binary build/runbookd [-k PATTERN]… [--half tune|test] [--jobs N] [--json FILE] [--results FILE] [--keep] [--report] [--list] [--times N]
 
 Works in network, mount and process namespaces of its own (needs root on Linux, unshare, and the test-only programs of tests/support/fetch.py); without them it
 says why and ends with 0, skipped. Exit 1: below the thresholds of acceptance, or a scenario could not be played. See README.md.
 """
 import argparse
 import fnmatch
+import io
 import json
 import os
 import signal
@@ -34,6 +35,7 @@ def arguments():
     parser.add_argument("--jobs", type=int, default=2, help="worlds side by side")
     parser.add_argument("--times", type=int, default=1, help="play each scenario so often")
     parser.add_argument("--json", help="write all results here")
+    parser.add_argument("--results", help="append PASS, FAIL and SKIP lines here, as the other suites do")
     parser.add_argument("--keep", action="store_true", help="stop after the fault of the first scenario that is not answered well, and wait")
     parser.add_argument("--report", action="store_true", help="print the reports of what was not answered well")
     parser.add_argument("--list", action="store_true")
@@ -242,19 +244,33 @@ def main():
         return 2
     why = cannot()
     if why:
-        print(f"SKIP diagnosis rig: {why}")
+        note(options, f"SKIP diagnosis rig: {why}")
         return 0
+    said = io.StringIO()
+    own = unittest.TextTestRunner(said, verbosity=0).run(unittest.defaultTestLoader.loadTestsFromName("test_score"))
+    if not own.wasSuccessful():
+        print(said.getvalue())
+        note(options, "FAIL diagnosis rig: its own scoring is wrong, so that nothing it says counts")
+        return 1
     started, results = time.monotonic(), []
     print(score.HEAD)
     for result in run_all(options, wanted):
         if "skip" in result:
-            print(f"SKIP diagnosis rig: {result['skip']}")
+            note(options, f"SKIP diagnosis rig: {result['skip']}")
             return 0
         results.append(result)
         print(score.line(result), flush=True)
         if options.report and not good(result):
             tell(result)
     return finish(options, wanted, results, time.monotonic() - started)
+
+
+def note(options, text):
+    """A line for people and for the suite's results file."""
+    print(text)
+    if options.results:
+        with open(options.results, "a", encoding="utf-8") as file:
+            file.write(text + "\n")
 
 
 def tell(result):
@@ -278,14 +294,15 @@ def finish(options, wanted, results, seconds):
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump({"results": results, "verdicts": score.verdicts(whole)}, file, indent=1)
     lost = len(wanted) * options.times - len(whole)
-    if lost:
-        print(f"FAIL {lost} scenarios could not be played")
+    for result in results:
+        if result["status"] != "played":
+            note(options, f"FAIL diagnosis {result['name']}: not played: {result['problem']}")
     # The untuned half is what counts as soon as it is there.
     counted = [result for result in whole if result["half"] == "test"] or whole
     bad = lost
     if not options.pattern and not options.tag:
         for what, holds, figure in score.verdicts(counted):
-            print(f"{'PASS' if holds else 'FAIL'} {what}: {figure}")
+            note(options, f"{'PASS' if holds else 'FAIL'} diagnosis, {what}: {figure}")
             bad += not holds
     return 1 if bad else 0
 

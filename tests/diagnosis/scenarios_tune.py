@@ -601,3 +601,8 @@ def _(w):
           standing=("docker", "shop-stack", "obs-stack", "db-port", "api-port", "dashboard-port"), shows={"data-disk": "fail", "report": "fail", "api": "fail", "dashboard": "fail"})
 def _(w):
     w.fill_disk()
+
+
+@scenario("alert-fires", "simple", truth="an alert fires that only warns: nothing is broken", verdict="healthy", shows={"prom": "alert_firing"})
+def _(w):
+    w.tell("pricing", "age 7200")
