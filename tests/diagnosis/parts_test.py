@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from world import HERE, OLD, PYTHON, UID
+from world import HERE, OLD, PYTHON, UID, containers
 
 QUIET = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
@@ -56,7 +56,7 @@ exec squeeze --quiet config
 
 def pack_checks(_):
     return [{"name": "squeeze", "kind": "tool", "argv": ["tools/bin/squeeze", "--version"], "min": "3.0"},
-            {"name": "pack", "kind": "command", "argv": ["scripts/pack.sh"], "exit": {"0": "ok", "1": "fail", "2": "fail", "127": "fail"}, "depends_on": ["squeeze"]}]
+            {"name": "pack", "kind": "command", "argv": ["scripts/pack.sh"], "env": {"PATH": "/usr/bin:/bin"}, "exit": {"0": "ok", "1": "fail", "2": "fail", "127": "fail"}, "depends_on": ["squeeze"]}]
 
 
 # ---- programs
@@ -85,9 +85,17 @@ def ledger(w):
     """A service on a unix socket, and the books on 9201 that need it; returns the first."""
     os.makedirs(w.path("run"), exist_ok=True)
     os.chown(w.path("run"), UID, UID)
-    w.undo.append(lambda: shutil.rmtree(w.path("run")))
-    spawn(w, [*program(w), "books", "--port", "9201", "--ledger", ledger_socket(w)])
+    w.undo.append(lambda: shutil.rmtree(w.path("run"), ignore_errors=True))
+    w.books = None
+    restart_books(w)
     w.ledger = spawn(w, [*program(w), "ledger", "--socket", ledger_socket(w)])
+
+
+def restart_books(w, *arguments):
+    if w.books:
+        w.books.kill()
+        w.books.wait(10)
+    w.books = spawn(w, [*program(w), "books", "--port", "9201", "--ledger", ledger_socket(w), *arguments])
 
 
 def ledger_checks(w):
@@ -147,7 +155,8 @@ def fill_inodes(w):
 # ---- certificates
 
 def serve_certificate(w, text):
-    """The edge is restarted with it."""
+    """The edge is restarted with it, and once more when all is put back."""
+    w.undo.append(lambda: w.kill("edge"))
     with open(w.path("tls", "edge.pem"), "w", encoding="ascii") as out:
         out.write(text)
     w.kill("edge", signal.SIGTERM)
@@ -163,7 +172,7 @@ def certificate(w, host="localhost", trusted=True, seconds=86400 * 90):
         with open(extra, "w", encoding="ascii") as file:
             file.write(f"subjectAltName=DNS:{host}\nbasicConstraints=CA:FALSE\n")
         subprocess.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", request, "-subj", f"/CN={host}"], **QUIET)
-        signer = ["-CA", w.path("tls", "ca.pem"), "-CAkey", w.path("tls", "key"), "-set_serial", str(time.time_ns())] if trusted else ["-signkey", key]
+        signer = ["-CA", w.path("tls", "ca.pem"), "-CAkey", w.path("tls", "ca.key"), "-set_serial", str(time.time_ns())] if trusted else ["-signkey", key]
         days = max(2, seconds // 86400 + 1)
         subprocess.run(["openssl", "x509", "-req", "-in", request, *signer, "-days", str(days), "-extfile", extra, "-out", out],
                        env=os.environ | w.clock_shift(seconds - days * 86400), **QUIET)
