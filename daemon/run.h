@@ -23,6 +23,7 @@ struct rb_run {
     void (*done)(struct rb_run *run, void *arg);
     void *done_arg;
     void *engine_data;          /* the engine's own */
+    bool urgent;                /* somebody waits for it: it was brought forward */
     bool exchange_next;         /* the runner's: the worker part runs, the exchange follows */
     struct rb_run *next, *prev; /* the runner's list of active runs */
 };
@@ -99,7 +100,7 @@ void rb_exchanges_start(struct rb_exchanges *exchanges, struct rb_run *run);
 struct rb_exchange_stats rb_exchanges_stats(const struct rb_exchanges *exchanges);
 void rb_exchanges_free(struct rb_exchanges *exchanges);
 
-struct rb_scans; /* gathers due scan runs for up to 200 ms (by hand: 5), then one helper process runs them all in one pass */
+struct rb_scans; /* gathers due scan runs for up to 200 ms (2 ms when one is urgent), then one helper process runs them all in one pass */
 struct rb_scan_stats {
     uint64_t runs, failures;
     int64_t peak_resident_bytes;

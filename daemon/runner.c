@@ -251,6 +251,7 @@ static void dispatch(struct rb_runner *runner, size_t index, int64_t now_ns, int
         return;
     }
     run->late_ns = late_ns;
+    run->urgent = rb_sched_urgent(runner->sched, index);
     note_late(runner, now_ns, late_ns);
     run->next = runner->active;
     if (runner->active != NULL)

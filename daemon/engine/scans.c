@@ -1,4 +1,4 @@
-/* Scan runs: gathered for a moment, then one helper process does them all in one pass over the tree.
+/* Scan runs: gathered for a moment (a short one when somebody waits), then one helper process does them all in one pass over the tree.
  *
  * The helper is the program runbookd-scan (daemon/scan_main.c) beside this binary or in libexec, else this binary once more: the same code, which only starts more slowly, so
  * that a binary that was copied alone still scans.
@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define GATHER_S         0.2
-#define GATHER_BY_HAND_S 0.005 /* somebody waits; what was asked for together arrives together */
+#define GATHER_URGENT_S  0.002 /* what is brought forward together starts within a few turns of the loop */
 #define OUTPUT_CAP       ((size_t)96 * 1024 * 1024)
 #define GRACE_NS         RB_NS_PER_S /* the helper itself stops at the deadline and says what it has seen until then */
 #define HELPER_NICENESS  10
@@ -142,13 +142,32 @@ static void finish(struct rb_run *run, const char *reason, const char *message)
     rb_run_finish(run);
 }
 
+/* Somebody waits: brought forward, or run by hand. */
+static bool is_urgent(const struct rb_run *run)
+{
+    return run->urgent || run->ctx.by_hand;
+}
+
+static double gather_s(const struct rb_scans *scans)
+{
+    bool urgent = false;
+    for (size_t i = 0; i < scans->waiting_count; i++)
+        urgent = urgent || is_urgent(scans->waiting[i].run);
+    if (scans->waiting[0].alone)
+        return 0.;
+    return urgent ? GATHER_URGENT_S : GATHER_S;
+}
+
 static void arm(struct rb_scans *scans)
 {
-    if (scans->waiting_count == 0 || scans->stats.active || ev_is_active(&scans->gather))
+    if (scans->waiting_count == 0 || scans->stats.active)
         return;
+    double wait_s = gather_s(scans);
     ev_now_update(scans->loop);
-    const struct waiting *first = &scans->waiting[0];
-    ev_timer_set(&scans->gather, first->alone ? 0. : first->run->ctx.by_hand ? GATHER_BY_HAND_S : GATHER_S, 0.);
+    if (ev_is_active(&scans->gather) && ev_timer_remaining(scans->loop, &scans->gather) <= wait_s)
+        return;
+    ev_timer_stop(scans->loop, &scans->gather);
+    ev_timer_set(&scans->gather, wait_s, 0.);
     ev_timer_start(scans->loop, &scans->gather);
 }
 
@@ -308,8 +327,11 @@ static void on_helper_done(void *arg, const struct rb_child_result *result, int6
 static int start_helper(struct rb_scans *scans, struct rb_arena *arena, struct rb_error *err)
 {
     int64_t timeout_ms = 0;
-    for (size_t i = 0; i < scans->batch_count; i++)
+    bool urgent = false;
+    for (size_t i = 0; i < scans->batch_count; i++) {
         timeout_ms = scans->batch[i]->spec->timeout_ms > timeout_ms ? scans->batch[i]->spec->timeout_ms : timeout_ms;
+        urgent = urgent || is_urgent(scans->batch[i]);
+    }
     const char *root = scans->batch[0]->ctx.root;
     RB_BUF_AUTO job;
     rb_buf_init(&job, SCAN_JOB_MAX_BYTES);
@@ -325,7 +347,7 @@ static int start_helper(struct rb_scans *scans, struct rb_arena *arena, struct r
                                    .output_cap = OUTPUT_CAP,
                                    .deadline_ns = rb_elapsed_ns(scans->platform->clock) + timeout_ms * RB_NS_PER_MS + GRACE_NS,
                                    .memory_limit_bytes = MEMORY_LIMIT,
-                                   .niceness = HELPER_NICENESS,
+                                   .niceness = urgent ? 0 : HELPER_NICENESS,
                                    .done = on_helper_done,
                                    .arg = scans};
     if (!start.envp)

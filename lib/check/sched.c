@@ -34,7 +34,7 @@ struct entry {
     size_t heap_pos;
     unsigned class_id;
     enum entry_state state;
-    bool urgent; /* brought forward: goes before all others of its class and does not wait for the spacing */
+    bool urgent; /* brought forward, until that run has ended: goes before all others of its class and does not wait for the spacing */
 };
 
 struct class
@@ -285,7 +285,6 @@ bool rb_sched_pop(struct rb_sched *sched, int64_t now_ns, size_t *out_id, int64_
     struct entry *entry = &sched->entries[id];
     heap_remove(sched, id);
     entry->state = ENTRY_RUNNING;
-    entry->urgent = false;
     entry->start_ns = now_ns;
     best->running++;
     best->free_from_ns = now_ns + best->spacing_ns;
@@ -311,6 +310,7 @@ void rb_sched_done(struct rb_sched *sched, size_t id, int64_t now_ns)
     assert(id < sched->count && sched->entries[id].state == ENTRY_RUNNING);
     struct entry *entry = &sched->entries[id];
     sched->classes[entry->class_id].running--;
+    entry->urgent = false;
     if (entry->every_ns == 0) {
         entry->state = ENTRY_PARKED;
         return;
@@ -363,6 +363,12 @@ void rb_sched_resume(struct rb_sched *sched, size_t id, int64_t last_start_ns, i
     entry->beat_ns = 0;
     entry->phase_ns = entry->due_ns = due_ns;
     heap_insert(sched, id);
+}
+
+bool rb_sched_urgent(const struct rb_sched *sched, size_t id)
+{
+    assert(id < sched->count);
+    return sched->entries[id].urgent;
 }
 
 bool rb_sched_running(const struct rb_sched *sched, size_t id)

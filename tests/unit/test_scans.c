@@ -168,6 +168,28 @@ START_TEST(one_helper_serves_all_and_options_arrive_unchanged)
 }
 END_TEST
 
+/* A scheduled one waits for company; with one that somebody waits for, both start a few milliseconds later. */
+START_TEST(what_is_urgent_is_not_gathered_for_long)
+{
+    struct run_fixture fixtures[2];
+    prepare(&fixtures[0], &probe, "{name: a, kind: probe}", 5000);
+    prepare(&fixtures[1], &probe, "{name: b, kind: probe}", 5000);
+    fixtures[1].run.urgent = true;
+    rb_scans_start(scans, &fixtures[0].run);
+    ck_assert(!rb_scans_stats(scans).active);
+    rb_scans_start(scans, &fixtures[1].run);
+    (void)usleep(5000);
+    (void)ev_run(ev_default_loop(0), EVRUN_NOWAIT);
+    ck_assert(rb_scans_stats(scans).active);
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert(run_fixture_wait(ev_default_loop(0), &fixtures[i].finished, 10));
+        ck_assert_int_eq(fixtures[i].result, RB_RESULT_OK);
+        run_fixture_fini(&fixtures[i]);
+    }
+    ck_assert_uint_eq(rb_scans_stats(scans).runs, 1);
+}
+END_TEST
+
 START_TEST(poisoned_file_blinds_only_its_check)
 {
     struct run_fixture fixtures[3];
@@ -288,6 +310,7 @@ int main(int argc, char **argv)
     tcase_set_timeout(tcase, 30);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, one_helper_serves_all_and_options_arrive_unchanged);
+    tcase_add_test(tcase, what_is_urgent_is_not_gathered_for_long);
     tcase_add_test(tcase, poisoned_file_blinds_only_its_check);
     tcase_add_test(tcase, hanging_helper_is_ended);
     tcase_add_test(tcase, options_that_do_not_parse_say_so);

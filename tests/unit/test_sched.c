@@ -182,7 +182,10 @@ START_TEST(bring_forward_passes_spacing_and_wakes_manual)
     ck_assert_uint_eq(id, 1);
     ck_assert_int_eq(late, 0);
     ck_assert(!rb_sched_bring_forward(sched, 1, now));
+    ck_assert(rb_sched_urgent(sched, 1)); /* until it has ended */
+    ck_assert(!rb_sched_urgent(sched, running));
     rb_sched_done(sched, 1, now);
+    ck_assert(!rb_sched_urgent(sched, 1));
     ck_assert_int_eq(rb_sched_due(sched, 1), INT64_MAX);
     ck_assert(!rb_sched_pop(sched, now, &id, &late));
     /* An overdue entry keeps its own lateness. */

@@ -48,6 +48,8 @@ bool rb_sched_bring_forward(struct rb_sched *sched, size_t id, int64_t now_ns);
 bool rb_sched_insert(struct rb_sched *sched, size_t id, int64_t now_ns);
 /* Sets the first due time after a reload kept the check's state: last start plus interval, never in the past. */
 void rb_sched_resume(struct rb_sched *sched, size_t id, int64_t last_start_ns, int64_t now_ns);
+/* Brought forward, and that run has not ended yet: somebody waits for it. */
+bool rb_sched_urgent(const struct rb_sched *sched, size_t id);
 bool rb_sched_running(const struct rb_sched *sched, size_t id);
 /* Due time of an idle entry; INT64_MAX for manual or running ones. */
 int64_t rb_sched_due(const struct rb_sched *sched, size_t id);
