@@ -1,5 +1,6 @@
-/* Keep-alive HTTP load from one thread: `load PORT PATH CONNECTIONS SECONDS` asks as fast as the server answers and prints one JSON object.
- * One request in flight per connection, no pipelining, as scrapers behave; latency is from the first byte sent to the last byte received.
+/* HTTP load from one thread: `load PORT PATH CONNECTIONS SECONDS` asks as fast as the server answers and prints one JSON object.
+ * One request in flight per kept-alive connection, no pipelining, as scrapers behave; latency is from the first byte sent to the last byte received.
+ * SECONDS 0: each connection asks once, all at the same time, and closes, as that many curl processes do; latency counts from before it connects.
  * Understands Content-Length and chunked bodies, which is all that the measured servers send. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 64, HEAD_MAX = 4096, SAMPLES_MAX = 1 << 22, READ_SIZE = 1 << 17 };
+enum { CONNECTIONS_MAX = 1024, HEAD_MAX = 4096, SAMPLES_MAX = 1 << 22, READ_SIZE = 1 << 17 };
 
 struct connection {
     char head[HEAD_MAX];
@@ -34,6 +35,8 @@ static size_t sample_count;
 static uint64_t bytes;
 static char request[512];
 static size_t request_len;
+static bool once;
+static int unanswered;
 
 static double now_s(void)
 {
@@ -63,7 +66,8 @@ static void ask(struct connection *c)
     c->head_len = 0;
     c->in_body = false;
     memset(c->tail, 0, sizeof c->tail);
-    c->sent_at = now_s();
+    if (!once)
+        c->sent_at = now_s();
     if (send(c->fd, request, request_len, MSG_NOSIGNAL) != (ssize_t)request_len)
         die("send");
 }
@@ -117,7 +121,13 @@ static void receive(struct connection *c)
         return;
     if (sample_count < SAMPLES_MAX)
         samples_ms[sample_count++] = (float)((now_s() - c->sent_at) * 1e3);
-    ask(c);
+    if (!once) {
+        ask(c);
+        return;
+    }
+    close(c->fd);
+    polled[c - connections].fd = -1;
+    unanswered--;
 }
 
 static int by_size(const void *a, const void *b)
@@ -126,40 +136,61 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-int main(int argc, char **argv)
+static void arguments(char **argv, int *count, double *seconds)
 {
-    if (argc != 5) {
-        fprintf(stderr, "usage: load PORT PATH CONNECTIONS SECONDS\n");
-        return 64;
-    }
-    int count = atoi(argv[3]);
-    double seconds = atof(argv[4]);
+    *count = atoi(argv[3]);
+    *seconds = atof(argv[4]);
+    once = *seconds <= 0;
     samples_ms = malloc(SAMPLES_MAX * sizeof *samples_ms);
-    if (count < 1 || count > CONNECTIONS_MAX || !samples_ms)
+    if (*count < 1 || *count > CONNECTIONS_MAX || !samples_ms)
         die("arguments");
-    request_len = (size_t)snprintf(request, sizeof request, "GET %.300s HTTP/1.1\r\nHost: localhost:%s\r\nAccept: text/plain\r\n\r\n",
-                                   argv[2], argv[1]);
+    request_len = (size_t)snprintf(request, sizeof request, "GET %.300s HTTP/1.1\r\nHost: localhost:%s\r\nAccept: text/plain\r\n%s\r\n",
+                                   argv[2], argv[1], once ? "Connection: close\r\n" : "");
+}
+
+static void begin(uint16_t port, int count)
+{
     for (int i = 0; i < count; i++) {
-        connections[i].fd = open_connection((uint16_t)atoi(argv[1]));
+        connections[i].sent_at = now_s();
+        connections[i].fd = open_connection(port);
         polled[i] = (struct pollfd){.fd = connections[i].fd, .events = POLLIN};
+        if (once)
+            ask(&connections[i]);
     }
-    double start = now_s();
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count && !once; i++)
         ask(&connections[i]);
-    while (now_s() - start < seconds) {
-        if (poll(polled, (nfds_t)count, 1000) < 0)
-            die("poll");
-        for (int i = 0; i < count; i++)
-            if (polled[i].revents)
-                receive(&connections[i]);
-    }
-    double took = now_s() - start;
+}
+
+static void report(double took)
+{
     qsort(samples_ms, sample_count, sizeof *samples_ms, by_size);
     if (sample_count == 0)
         die("no answer");
     printf("{\"requests\": %zu, \"per_second\": %.1f, \"page_bytes\": %.0f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f}\n",
            sample_count, (double)sample_count / took, (double)bytes / (double)sample_count, (double)samples_ms[sample_count / 2],
            (double)samples_ms[sample_count * 99 / 100], (double)samples_ms[sample_count - 1]);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 5) {
+        fprintf(stderr, "usage: load PORT PATH CONNECTIONS SECONDS\n");
+        return 64;
+    }
+    int count;
+    double seconds;
+    arguments(argv, &count, &seconds);
+    double start = now_s();
+    begin((uint16_t)atoi(argv[1]), count);
+    unanswered = once ? count : 0;
+    while (once ? unanswered > 0 : now_s() - start < seconds) {
+        if (poll(polled, (nfds_t)count, 30000) <= 0)
+            die("poll");
+        for (int i = 0; i < count; i++)
+            if (polled[i].revents)
+                receive(&connections[i]);
+    }
+    report(now_s() - start);
     free(samples_ms);
     return 0;
 }

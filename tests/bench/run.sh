@@ -4,7 +4,7 @@
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
-known='probe scrape memory'
+known='probe scrape memory triage'
 for extra in scan drift; do [ ! -f "$here/$extra.py" ] || known="$known $extra"; done
 
 for name in "$@"; do
