@@ -177,6 +177,10 @@ static void add_file(struct report *r, struct rb_buf *out)
     size_t looking = r->by_cover[RB_COVER_CHECKED] + r->by_cover[RB_COVER_OPEN];
     rb_buf_addf(&line, "runbook %s: ", r->file);
     rb_text_escapes(out, rb_buf_str(&line));
+    if (looking + r->by_cover[RB_COVER_ACTS] == 0) {
+        rb_buf_adds(out, "no commands in blocks of a shell\n");
+        return;
+    }
     rb_buf_addf(out, "%zu of %zu commands that look at something have a check%s\n", r->by_cover[RB_COVER_CHECKED], looking,
                 r->by_cover[RB_COVER_OPEN] > 0 ? "; no check covers:" : "");
     add_open(r, out);
