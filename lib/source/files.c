@@ -167,6 +167,8 @@ static int walk_tree(struct list *list, struct rb_git *git, const struct index_f
                         .arena = list->arena,
                         .settled_before_ns = request->now_wall_ns - RB_LISTING_SETTLE_NS};
     code = walk_run(&walk, err);
+    if (fresh && rb_arena_failed(list->arena))
+        fresh->key = NULL; /* records may lack their names */
     if (fresh)
         fresh->changed = fresh->key && !(believes && listing_same(fresh, request->known));
     if (request->out_unreachable)

@@ -43,12 +43,13 @@ def ours(program, tree, options):
 
 def series(program, tree):
     """One list of figures for each name, a value a round."""
-    figures = {name: [] for name in ("tar", "git_status", "first", "unchanged", "unchanged_tracked", "all", "all_tracked", "status", "growth")}
+    figures = {name: [] for name in ("tar", "git_status", "first", "unchanged", "unchanged_cpu", "unchanged_tracked", "all", "all_tracked", "status", "growth")}
     for _ in range(ROUNDS):
         figures["tar"].append(cpu_ms("tar -czf - config | sha256sum", tree))
         configs, tracked = ours(program, tree, CONFIGS), ours(program, tree, CONFIGS + ", untracked: false")
         figures["first"].append(configs["first_cpu_ms"])
         figures["unchanged"].append(configs["unchanged_wall_ms"]["median"])
+        figures["unchanged_cpu"].append(configs["unchanged_cpu_ms"]["median"])
         figures["unchanged_tracked"].append(tracked["unchanged_wall_ms"]["median"])
         figures["growth"].append(configs["private_growth_bytes"])
         figures["git_status"].append(cpu_ms("exec git --no-optional-locks status --porcelain", tree))
