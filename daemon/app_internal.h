@@ -123,6 +123,7 @@ struct rb_app {
     struct { /* serve.c */
         ev_signal term, interrupt, hangup, hold;
         ev_timer banner;
+        ev_timer trim;
         bool banner_done;
     } serve;
 

@@ -266,6 +266,11 @@ static void return_memory(void)
     /* its allocator gives large blocks back by itself */
 }
 
+static void trim_heap(void)
+{
+    /* as above */
+}
+
 static void forget_start(void)
 {
     /* libraries lie in the cache that all programs share */
@@ -337,6 +342,7 @@ const struct rb_platform *rb_platform_host(void)
         .die_with_parent = die_with_parent,
         .adopt_orphans = adopt_orphans,
         .return_memory = return_memory,
+        .trim_heap = trim_heap,
         .forget_start = forget_start,
         .is_dialog_shim = is_dialog_shim,
         .self_path = self_path,

@@ -105,6 +105,10 @@ static void return_memory(void)
 {
 }
 
+static void trim_heap(void)
+{
+}
+
 static void forget_start(void)
 {
 }
@@ -150,6 +154,7 @@ void rb_platform_null(struct rb_platform *out, const struct rb_clock *clock)
         .die_with_parent = die_with_parent,
         .adopt_orphans = adopt_orphans,
         .return_memory = return_memory,
+        .trim_heap = trim_heap,
         .forget_start = forget_start,
         .is_dialog_shim = is_dialog_shim,
         .self_path = self_path,

@@ -312,6 +312,7 @@ START_TEST(what_the_start_needed_is_given_back_and_comes_again)
     char digest[65], again[65];
     rb_sha256_of("abc", 3, digest);
     ck_assert_int_eq(host->self_info(&before, &err), RB_OK);
+    host->trim_heap();
     host->forget_start();
     ck_assert_int_eq(host->self_info(&after, &err), RB_OK);
     if (strcmp(host->name, "linux") == 0)
@@ -331,7 +332,7 @@ START_TEST(null_platform_is_complete)
     ck_assert_ptr_eq(null.clock, &fake.clock);
     ck_assert(null.os_info && null.disk_info && null.memory_info && null.load_info && null.self_info && null.listeners && null.processes &&
               null.process_environ && null.peer_uid && null.cloexec_from && null.die_with_parent && null.is_dialog_shim && null.self_path &&
-              null.return_memory && null.forget_start);
+              null.return_memory && null.trim_heap && null.forget_start);
     struct rb_disk_info disk;
     struct rb_listener *found = NULL;
     size_t count = 7;

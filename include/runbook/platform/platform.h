@@ -103,7 +103,9 @@ struct rb_platform {
     void (*adopt_orphans)(void);
     /* Asks the C library to give freed memory back instead of keeping it for later, where it can be asked. Once, before any thread. */
     void (*return_memory)(void);
-    /* Gives back what only the start needed: freed heap, and pages of programs and libraries that nobody changed; what is used again is read again. Any thread, at any time. */
+    /* Gives back heap that is free but lies between what is in use. Up to a millisecond; any thread. */
+    void (*trim_heap)(void);
+    /* Gives back pages of programs and libraries that nobody changed, most of which only the start needed; what is used again is read again. Any thread. */
     void (*forget_start)(void);
     /* True for a program that would open a dialog or an installer instead of running (Apple's /usr/bin shims without developer tools). */
     bool (*is_dialog_shim)(const char *path);
