@@ -158,6 +158,7 @@ void rb_app_persist_stop(struct rb_app *app); /* writes everything, synchronousl
 void rb_app_persist_soon(struct rb_app *app);
 void rb_app_persist_load(struct rb_app *app);
 /* repo_watch.c */
+void rb_app_repo_refresh(struct rb_app *app); /* somebody asks for a report: brings the header up to date, off the loop */
 void rb_app_repo_start(struct rb_app *app);
 void rb_app_repo_stop(struct rb_app *app);
 void rb_app_repo_look(struct rb_app *app); /* once, here and now: blocks */

@@ -10,6 +10,7 @@
 
 #define HEAD_EVERY_S    5.
 #define STATUS_EVERY_NS (30 * RB_NS_PER_S)
+#define REFRESH_NS      (2 * RB_NS_PER_S)
 
 struct look {
     struct rb_app *app;
@@ -76,13 +77,14 @@ static void done(void *arg)
     struct rb_app *app = look->app;
     app->repo.busy = false;
     if (look->found) {
-        bool changed = !app->repo.known || strcmp(app->repo.commit, look->commit) != 0;
+        bool moved = !app->repo.known || strcmp(app->repo.commit, look->commit) != 0;
+        bool other_tree = look->worktree[0] != '\0' && strcmp(app->repo.worktree, look->worktree) != 0;
         note_move(app, look);
         take_over(app, look);
-        if (changed) {
+        if (moved)
             app->repo.status_read_ns = 0;
+        if (moved || other_tree)
             rb_app_publish_soon(app);
-        }
     }
     free(look);
 }
@@ -100,11 +102,9 @@ void rb_app_repo_look(struct rb_app *app)
     free(look);
 }
 
-static void timer_cb(struct ev_loop *loop, ev_timer *timer, int revents)
+/* `status_age_ns`: how old the number of uncommitted files may be. */
+static void look_again(struct rb_app *app, int64_t status_age_ns)
 {
-    (void)loop;
-    (void)revents;
-    struct rb_app *app = timer->data;
     if (app->repo.busy)
         return;
     struct look *look = calloc(1, sizeof *look);
@@ -113,12 +113,24 @@ static void timer_cb(struct ev_loop *loop, ev_timer *timer, int revents)
     int64_t now_ns = rb_elapsed_ns(app->clock);
     look->app = app;
     snprintf(look->root, sizeof look->root, "%s", app->plan->daemon.root);
-    look->with_status = app->repo.status_read_ns == 0 || now_ns - app->repo.status_read_ns > STATUS_EVERY_NS;
+    look->with_status = app->repo.status_read_ns == 0 || now_ns - app->repo.status_read_ns > status_age_ns;
     if (look->with_status)
         app->repo.status_read_ns = now_ns;
     app->repo.busy = rb_runner_task(app->runner, work, done, look, NULL) == 0;
     if (!app->repo.busy)
         free(look);
+}
+
+static void timer_cb(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    (void)loop;
+    (void)revents;
+    look_again(timer->data, STATUS_EVERY_NS);
+}
+
+void rb_app_repo_refresh(struct rb_app *app)
+{
+    look_again(app, REFRESH_NS);
 }
 
 void rb_app_repo_start(struct rb_app *app)

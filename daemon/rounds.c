@@ -96,6 +96,7 @@ static void start_round(struct rb_app *app, int64_t max_age_ns)
         app->rounds.pending_count++;
     }
     rb_app_runbooks_read(app);
+    rb_app_repo_refresh(app);
     for (size_t i = 0; pending != NULL && i < app->plan->count; i++)
         if (pending[i])
             rb_runner_bring_forward(app->runner, i);

@@ -277,8 +277,14 @@ size_t rb_find_changes(const struct diagnosis *d, size_t check, size_t also, str
         return 0;
     const char *target = rb_fact_of(record_of(d, check), RB_FACT_TARGET);
     touch_check(&t, check, 0);
-    if (also != GRAPH_NONE)
-        touch_check(&t, also, rb_check_is(d->view, also, "compose") && target ? rb_place_port(target) : 0);
+    if (also != GRAPH_NONE && !rb_check_is(d->view, also, "compose"))
+        touch_check(&t, also, 0);
+    /* Who is asked: the container behind the port. */
+    for (size_t e = d->graph.first_edge[check]; target && rb_place_port(target) && e < d->graph.first_edge[check + 1]; e++) {
+        const struct rb_edge *edge = &d->graph.edges.items[e];
+        if (edge->kind == RB_EDGE_PORT && rb_check_is(d->view, edge->to, "compose"))
+            touch_check(&t, edge->to, rb_place_port(target));
+    }
     look_at_drift(&t, since_wall_ns, out, &count);
     look_at_events(&t, check, since_wall_ns, out, &count);
     return count;

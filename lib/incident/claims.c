@@ -11,7 +11,8 @@
 #include "places.h"
 #include "runbook/check/facts.h"
 
-#define MAX_MOUNT_FILES 512u
+#define MAX_MOUNT_FILES  512u
+#define MAX_BRANCH_FILES 512u
 
 enum thing { THING_NONE, THING_PORT, THING_CONTAINER, THING_SERVICE, THING_FILE, THING_PROGRAM };
 
@@ -255,12 +256,14 @@ static enum rb_edge_kind edge_of_thing(enum thing thing)
     return thing == THING_PROGRAM ? RB_EDGE_PROGRAM : RB_EDGE_CONTAINER;
 }
 
-static void place_file(const struct reading *r, struct claim *claim)
+static void place_file(const struct reading *r, const char *fact, struct claim *claim)
 {
     bool fails = rb_check_fails(r->view, r->check);
     bool guard = view_record(r->view, r->check)->spec->phase == RB_PHASE_SAFETY;
     if (rb_check_is(r->view, r->check, "git")) {
-        bool keeps_others_out = strcmp(r->record->reason, "operation") == 0 || strcmp(r->record->reason, "stuck_lock") == 0;
+        /* A lock keeps others from its own path; what else is uncommitted has nothing to do with it. */
+        bool lock = strcmp(r->record->reason, "stuck_lock") == 0 && strcmp(fact, RB_FACT_PATH) == 0;
+        bool keeps_others_out = lock || strcmp(r->record->reason, "operation") == 0;
         claim->layer = keeps_others_out ? claim->layer : WITNESS;
     } else if (claim->layer >= 10 && claim->layer <= 30) {
         claim->idle = fails && !rb_reason_in(r->record->reason, unusable);
@@ -305,7 +308,7 @@ static void take_fact(struct reading *r, const struct rb_fact *fact)
     if (strcmp(fact->key, RB_FACT_SCRAPES) == 0)
         claim.kind = RB_EDGE_SCRAPE;
     if (rule->thing == THING_FILE)
-        place_file(r, &claim);
+        place_file(r, fact->key, &claim);
     else if (rule->thing == THING_PORT)
         place_port(r, fact->key, fact->value, &claim);
     else if (rule->thing != THING_PROGRAM)
@@ -353,6 +356,29 @@ static void claim_engine(const struct reading *r, bool has_container)
                                             .idle = engine && rb_reason_in(r->record->reason, engine_well)});
 }
 
+/* HEAD on the wrong branch: every file that differs from the baseline because of it is where it hurts. */
+static void claim_branch(const struct reading *r)
+{
+    static const char *const away[] = {"wrong_branch", "detached", NULL};
+    const struct rb_snapshot *snapshot = r->view->snapshot;
+    if (!rb_check_is(r->view, r->check, "git") || !rb_check_fails(r->view, r->check) || !rb_reason_in(r->record->reason, away))
+        return;
+    for (size_t i = 0, seen = 0; i < snapshot->count; i++) {
+        const struct rb_drift_report *report = snapshot->records[i]->drift;
+        for (size_t k = 0; report && k < report->item_count && seen < MAX_BRANCH_FILES; k++) {
+            const struct rb_drift_item *item = &report->items[k];
+            if (item->accepted || (item->item_class != RB_DRIFT_CLASS_COMMITTED && item->item_class != RB_DRIFT_CLASS_UPSTREAM))
+                continue;
+            seen++;
+            rb_claims_add(r->claims, (struct claim){.resource = name_of_thing(r, THING_FILE, item->key),
+                                                    .verb = "is on a branch with another",
+                                                    .check = r->check,
+                                                    .layer = 0,
+                                                    .kind = RB_EDGE_FILE});
+        }
+    }
+}
+
 /* A file that cannot be used, below a folder that a container mounts. Whole trees (the root and what holds it) say nothing. */
 static void claim_mounted(const struct reading *r, size_t facts_end)
 {
@@ -389,6 +415,7 @@ void rb_claims_of_facts(struct claims *claims, const struct rb_view *view)
             take_fact(&r, &r.record->facts[f]);
         }
         claim_engine(&r, has_container);
+        claim_branch(&r);
     }
     size_t facts_end = claims->count;
     for (size_t i = 0; i < view->snapshot->count; i++) {

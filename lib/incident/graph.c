@@ -179,12 +179,18 @@ static void look_below(const struct graph *graph, size_t index, struct below *ou
 }
 
 /* The role of a failing check; `settles` is also carried through quiet ones, so that distance does not matter. */
-static enum node_role role_of_failure(const struct node *node, const struct rb_check_spec *spec, const struct below *below)
+static enum node_role role_of_failure(const struct node *node, const struct rb_check_spec *spec, const char *reason,
+                                      const struct below *below)
 {
+    static const char *const of_the_thing[] = {"not_listening", "exited", "crash_loop", "oom", "stopped", "broken", "missing", NULL};
+
     if (spec->phase == RB_PHASE_SAFETY)
         return NODE_CAUSE; /* a violated guard is never only somebody else's symptom */
     if (below->owner != GRAPH_NONE)
         return NODE_SYMPTOM;
+    /* Nobody listens, the file is broken: that is so, whatever could not be seen below it. */
+    if (rb_reason_in(reason, of_the_thing) && below->undetermined == GRAPH_NONE)
+        return NODE_CAUSE;
     if (node->held_open || below->undetermined != GRAPH_NONE || below->unseen != GRAPH_NONE)
         return NODE_UNDETERMINED;
     return NODE_CAUSE;
@@ -217,7 +223,7 @@ static void assign(struct graph *graph, size_t index)
     else if (node->state == RB_STATE_UNKNOWN || node->state == RB_STATE_STALE)
         node->role = NODE_BLIND;
     else if (node->state == RB_STATE_FAIL)
-        node->role = role_of_failure(node, spec, &below);
+        node->role = role_of_failure(node, spec, view_record(graph->view, index)->reason, &below);
     if (node->role == NODE_CAUSE) {
         node->owner = index;
         node->through = NULL;

@@ -32,8 +32,8 @@ bool rb_hold_open_probes(struct diagnosis *d);
 /* Reasons of a connection that never came about. */
 bool rb_never_connected(const char *reason);
 
-/* changes.c: what changed just before, on what the check touches. `also`: the check behind its listener, whose things count too, but of a project only the container that publishes the port that
- * `check` asks; or GRAPH_NONE. */
+/* changes.c: what changed just before, on what the check touches. Of a project that it asks only the container behind the port counts. `also`: another check
+ * whose things count too, or GRAPH_NONE. */
 #define CHANGES_MAX 3u
 size_t rb_find_changes(const struct diagnosis *d, size_t check, size_t also, struct rb_change out[CHANGES_MAX]);
 

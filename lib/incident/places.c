@@ -100,8 +100,13 @@ const char *rb_place_shown(const char *path, const char *root)
 /* "config/a.toml:3:5" names the file; "db:5432" a port. */
 static void classify(struct rb_arena *arena, char *text, struct rb_token *out)
 {
+    /* "unix:/run/x.sock", "unix:///run/x.sock", "file:///etc/x" */
+    if (strncmp(text, "unix:/", 6) == 0 || strncmp(text, "file:/", 6) == 0) {
+        text += 5;
+        text += strspn(text, "/") - 1;
+    }
     char *scheme = strstr(text, "://");
-    bool url = scheme && strncmp(text, "file", 4) != 0;
+    bool url = scheme != NULL;
     if (url) {
         text = scheme + 3;
         char *credentials = strchr(text, '@');

@@ -15,19 +15,14 @@ bool rb_never_connected(const char *reason)
     return rb_reason_in(reason, reasons);
 }
 
-/* Only somebody who runs can answer like this. */
-static bool is_answer(const char *reason)
-{
-    static const char *const reasons[] = {"status", "header", "body", "json", "metrics", "expect", NULL};
-    return rb_reason_in(reason, reasons);
-}
-
 /* What a probe itself has found out for good; no listener's log would tell more. */
 static bool speaks_for_itself(const char *reason)
 {
-    static const char *const reasons[] = {"job_missing",      "job_unexpected", "no_targets", "rule_error", "label_missing",
-                                          "redirect_blocked", "network",        "untrusted",  NULL};
-    return rb_never_connected(reason) || strncmp(reason, "tls_", 4) == 0 || rb_reason_in(reason, reasons);
+    static const char *const reasons[] = {"job_missing",   "job_unexpected",   "no_targets", "rule_error",
+                                          "label_missing", "redirect_blocked", "network",    "untrusted",
+                                          "not_ready",     "settling",         NULL};
+    bool certificate = strncmp(reason, "tls_", 4) == 0 && strcmp(reason, "tls_handshake") != 0;
+    return rb_never_connected(reason) || certificate || rb_reason_in(reason, reasons);
 }
 
 static bool sees_a_listener(const struct diagnosis *d, const struct rb_edge *edge)
@@ -83,7 +78,8 @@ static void look_at(struct diagnosis *d, size_t index)
     d->listener[index] = listener_behind(d, index, scrapes);
     if (speaks_for_itself(record->reason))
         return;
-    node->held_open = d->listener[index] != GRAPH_NONE || is_answer(record->reason) || strcmp(record->reason, "alert_firing") == 0;
+    /* What came as far as this was taken by somebody who runs: a wrong answer, none in time, a cut. Of a target only Prometheus says so. */
+    node->held_open = d->listener[index] != GRAPH_NONE || !scrapes;
     struct rb_change changes[CHANGES_MAX];
     if (node->held_open && rb_find_changes(d, index, d->listener[index], changes) > 0)
         node->held_open = false;

@@ -53,8 +53,28 @@ static const char *fill(struct sheet *s, const char *form, const char *const *ar
 
 /* ---- files ---- */
 
+static void stuck_lock(struct sheet *s)
+{
+    const char *path = rb_fact_of(s->record, RB_FACT_PATH);
+    const char *line = path ? fill(s, "rm -- %", (const char *const[]){path, NULL}) : NULL;
+    if (line)
+        add_line(s, rb_arena_printf(s->d->arena, "%s   # only when no git process runs any more", line));
+}
+
+/* git does nothing while a lock is in its way. */
+static void free_lock(struct sheet *s)
+{
+    for (size_t i = 0; i < s->d->graph.count; i++) {
+        struct sheet lock = *s;
+        lock.record = record_of(s->d, i);
+        if (rb_check_is(s->d->view, i, "git") && rb_check_fails(s->d->view, i) && strcmp(lock.record->reason, "stuck_lock") == 0)
+            stuck_lock(&lock);
+    }
+}
+
 static void restore_file(struct sheet *s, const char *file, const char *note)
 {
+    free_lock(s);
     add_line(s, fill(s, "git -C % diff HEAD -- %", (const char *const[]){s->root, file, NULL}));
     const char *restore = fill(s, "git -C % restore --source=HEAD -- %", (const char *const[]){s->root, file, NULL});
     if (restore)
@@ -222,14 +242,6 @@ static void set_aside(struct sheet *s)
         add_line(s, rb_arena_printf(s->d->arena, "%s   # sets the changes aside; git stash pop brings them back", stash));
 }
 
-static void stuck_lock(struct sheet *s)
-{
-    const char *path = rb_fact_of(s->record, RB_FACT_PATH);
-    const char *line = path ? fill(s, "rm -- %", (const char *const[]){path, NULL}) : NULL;
-    if (line)
-        add_line(s, rb_arena_printf(s->d->arena, "%s   # only when no git process runs any more", line));
-}
-
 /* ---- host and files ---- */
 
 static void full_disk(struct sheet *s)
@@ -253,6 +265,17 @@ static void make_executable(struct sheet *s)
             break;
         }
     }
+}
+
+/* Of a file whose mode its own words give: "data has mode 0555, not 0755". */
+static void set_mode(struct sheet *s)
+{
+    const struct rb_node *mode = s->record->spec->node ? rb_node_get(s->record->spec->node, "mode") : NULL;
+    const char *has = strstr(s->record->message, " has mode ");
+    if (!mode || !mode->scalar || !has)
+        return;
+    const char *file = rb_arena_strndup(s->d->arena, s->record->message, (size_t)(has - s->record->message));
+    DO(s, "chmod % %", mode->scalar, file ? rb_place_of_file(s->d->arena, file, s->root) : NULL);
 }
 
 static void look_at_clock(struct sheet *s)
@@ -290,6 +313,7 @@ static const struct remedy remedies[] = {
     {"host", "inodes_low", full_disk},
     {"host", "clock_step", look_at_clock},
     {"path", "not_executable", make_executable},
+    {"path", "wrong_mode", set_mode},
     {"path", "missing", restore_named_files},
     {"syntax", "broken", restore_named_files},
     {"keys", "broken", restore_named_files},
@@ -298,16 +322,23 @@ static const struct remedy remedies[] = {
     {"keys", "key_missing", restore_named_files},
     {"keys", "key_present", restore_named_files},
     {"text", "forbidden", restore_named_files},
+    {"env", "wrong_value", restore_named_files},
+    {"env", "required_unset", restore_named_files},
+    {"env", "denied_set", restore_named_files},
+    {"env", "broken", restore_named_files},
+    {"env", "file_missing", restore_named_files},
 };
 
 /* What reads its configuration once has to be told that it is as it was. */
 static void restart_listener(struct sheet *s)
 {
-    size_t listener = s->d->listener[s->cause->check];
+    const struct graph *graph = &s->d->graph;
     const char *target = rb_fact_of(s->record, RB_FACT_TARGET);
-    if (listener == GRAPH_NONE || !target || !rb_check_is(s->d->view, listener, "compose"))
-        return;
-    DO(s, "docker restart %", rb_container_behind(record_of(s->d, listener), rb_place_port(target)));
+    for (size_t e = graph->first_edge[s->cause->check]; target && e < graph->first_edge[s->cause->check + 1]; e++) {
+        const struct rb_edge *edge = &graph->edges.items[e];
+        if (edge->kind == RB_EDGE_PORT && rb_check_is(s->d->view, edge->to, "compose"))
+            DO(s, "docker restart %", rb_container_behind(record_of(s->d, edge->to), rb_place_port(target)));
+    }
 }
 
 static void add_known(struct sheet *s)

@@ -13,6 +13,7 @@
 #define USER       40 /* of the engine, the disk …: beside those who need it, not above them */
 #define MAX_LINES  96u
 #define MAX_TOKENS 400u
+#define MAX_DEPTH  8u
 
 /* Phrases of strerror(3) and of resolvers, and the reasons of a check that would explain them. */
 struct phrase {
@@ -104,6 +105,7 @@ struct reader {
     const char *base; /* relative paths count from here */
     const char *verb;
     bool programs;
+    bool files_only; /* a command line: it names addresses that it may never have used */
     unsigned tokens;
 };
 
@@ -118,6 +120,23 @@ static void take_name(struct reader *r, const char *resource)
             .resource = r->known->items[at].resource, .verb = r->verb, .check = r->check, .layer = WITNESS, .kind = RB_EDGE_WORDS});
 }
 
+/* The file, and the folders that it lies in: what is wrong with them is wrong with it. The root and what holds it say nothing. */
+static void take_file(struct reader *r, const char *text)
+{
+    const char *root = r->view->snapshot->plan->daemon.root;
+    const char *place = rb_place_of_file(r->known->arena, text, r->base);
+    char *file = place ? rb_arena_strdup(r->known->arena, place) : NULL;
+    for (unsigned depth = 0; file && depth < MAX_DEPTH && strcmp(file, "/") != 0; depth++) {
+        take_name(r, rb_arena_printf(r->known->arena, "file %s", file));
+        char *slash = strrchr(file, '/');
+        if (!slash || slash == file)
+            return;
+        *slash = '\0';
+        if (root && rb_place_is_below(root, file))
+            return;
+    }
+}
+
 static void take_line(struct reader *r, const char *line)
 {
     struct rb_arena *arena = r->known->arena;
@@ -126,9 +145,10 @@ static void take_line(struct reader *r, const char *line)
     /* Only here a bare word is an address: "db" may be anything else. */
     bool unresolved = says_any(line, of_resolvers);
     while (r->tokens++ < MAX_TOKENS && rb_tokens_next(&tokens, &token)) {
-        const char *file = token.is_path ? rb_place_of_file(arena, token.text, r->base) : NULL;
-        if (file)
-            take_name(r, rb_arena_printf(arena, "file %s", file));
+        if (token.is_path)
+            take_file(r, token.text);
+        if (r->files_only)
+            continue;
         if (token.is_port)
             take_name(r, rb_place_of_port(arena, token.text, r->view->snapshot->host));
         if (token.host)
@@ -169,6 +189,7 @@ void rb_claims_of_words(struct claims *claims, const struct rb_view *view)
         if (rb_check_is(view, i, "drift"))
             continue;
         struct reader r = {.known = claims, .found = &found, .view = view, .check = i, .base = cwd_of(view, record), .verb = "names"};
+        r.files_only = rb_check_is(view, i, "port"); /* its evidence is its last owner's command line */
         for (size_t l = 0; bad && l < MAX_LINES && rb_check_line(record, l); l++) {
             r.programs = command || strstr(rb_check_line(record, l), "not found") != NULL;
             take_line(&r, rb_check_line(record, l));

@@ -19,6 +19,7 @@
 
 #define EVENTS_MS       1500
 #define LONGEST_STOP_NS (900 * RB_NS_PER_S)
+#define EARLY_WORDS_NS  RB_NS_PER_S /* a short life is over before its start is written down */
 #define SETTLING_NS     (5 * RB_NS_PER_S)
 
 static const struct rb_choice unexpected_choices[] = {
@@ -193,9 +194,9 @@ static bool ask_log(const struct rb_check_ctx *ctx, struct compose_state *state,
     if (state->asked == MAX_LOGS || unit->finding.result < RB_RESULT_FAIL || !rb_docker_is_id(unit->container.id))
         return false;
     /* What it said before its last start is another story. */
-    int64_t since_ns = unit->container.inspected ? unit->container.started_ns : 0;
-    rb_docker_get(ctx, &state->client, next, "/containers/%s/logs?stdout=1&stderr=1&tail=%d&since=%" PRId64 ".%09" PRId64, unit->container.id,
-                  LOG_LINES, since_ns / RB_NS_PER_S, since_ns % RB_NS_PER_S);
+    int64_t since_ns = unit->container.inspected && unit->container.started_ns ? unit->container.started_ns - EARLY_WORDS_NS : 0;
+    rb_docker_get(ctx, &state->client, next, "/containers/%s/logs?stdout=1&stderr=1&tail=%d&since=%" PRId64 ".%09" PRId64,
+                  unit->container.id, LOG_LINES, since_ns / RB_NS_PER_S, since_ns % RB_NS_PER_S);
     next->http.max_body = LOG_BYTES;
     return true;
 }

@@ -220,11 +220,27 @@ struct probe_row {
     bool undetermined;
 };
 static const struct probe_row probe_rows[] = {
-    {"status", "localhost:3000", "3000", true},   {"status", "127.0.0.1:3000", "0.0.0.0:3000", true},
-    {"timeout", "localhost:3000", "3001", false}, {"timeout", "elsewhere.example:3000", "3000", false},
-    {"refused", "localhost:3000", "3000", false}, {"timeout", "localhost", "3000", false},
-    {"timeout", "[::1]:3000", "[::]:3000", true}, {"timeout", "host.docker.internal:3000", "3000", true},
+    {"status", "localhost:3000", "3000", true},           {"status", "127.0.0.1:3000", "0.0.0.0:3000", true},
+    {"connect_timeout", "localhost:3000", "3001", false}, {"connect_timeout", "elsewhere.example:3000", "3000", false},
+    {"refused", "localhost:3000", "3000", false},         {"connect_timeout", "localhost", "3000", false},
+    {"timeout", "[::1]:3000", "[::]:3000", true},         {"timeout", "host.docker.internal:3000", "3000", true},
 };
+
+/* Connected, and then no answer in time: somebody took the connection, although no check looks at who. */
+START_TEST(a_probe_that_was_connected_has_met_a_listener)
+{
+    struct rb_plan *plan = fixture_plan(1);
+    plan->checks[0].kind = &fixture_exchange.schema;
+    struct ward ward;
+    fixture_start(&ward.f, plan);
+    run_with_fact(&ward.f, 0, RB_RESULT_FAIL, "timeout", RB_FACT_TARGET, "elsewhere.example:3000");
+    ward_diagnose(&ward);
+    ck_assert_uint_eq(ward.diagnosis.cause_count, 0);
+    ck_assert_uint_eq(ward.diagnosis.undetermined_count, 1);
+    ck_assert_int_eq(ward.diagnosis.undetermined[0].kind, RB_SETTLE_NOBODY);
+    ward_close(&ward);
+}
+END_TEST
 
 START_TEST(a_failing_probe_whose_listener_runs_is_undetermined)
 {
@@ -373,6 +389,7 @@ RB_TEST_MAIN("diagnosis", a_closed_port_is_one_cause_that_explains_two, the_heal
              a_symptom_is_linked_through_a_check_that_is_well, causes_are_ranked_by_severity_reach_and_age,
              a_violated_guard_is_always_a_cause, hints_are_printed_but_hostile_ones_are_not,
              what_changed_just_before_is_cited_with_its_lead, a_failure_above_something_unseen_is_undetermined,
-             a_failing_probe_whose_listener_runs_is_undetermined, a_warning_is_not_linked_and_does_not_spoil_health, old_results_are_held,
-             nothing_seen_is_blind, a_stuck_loop_is_never_healthy, five_thousand_checks_in_a_chain,
-             five_thousand_unseen_checks_are_counted_not_listed, an_exhausted_arena_is_an_error_not_half_an_answer)
+             a_failing_probe_whose_listener_runs_is_undetermined, a_probe_that_was_connected_has_met_a_listener,
+             a_warning_is_not_linked_and_does_not_spoil_health, old_results_are_held, nothing_seen_is_blind, a_stuck_loop_is_never_healthy,
+             five_thousand_checks_in_a_chain, five_thousand_unseen_checks_are_counted_not_listed,
+             an_exhausted_arena_is_an_error_not_half_an_answer)
