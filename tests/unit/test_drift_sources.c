@@ -360,6 +360,8 @@ START_TEST(files_cache_hides_nothing)
                    {"git add -f t", "0 a/b/more"},
                    {"echo 9 > u; touch -r t u", "2 u "},
                    {"mv a c; mkdir -p a/b; echo 5 > a/b/more", "0 c/b/more"},
+                   {"d=$(printf 'o\\n\\t\"\\\\'); mkdir \"$d\"; echo 1 > \"$d/f\"", "0 o\n\t\"\\/f"}, /* names that have to be quoted */
+                   {"true", "0 o\n\t\"\\/f"},
                    {"chmod 755 u", "100755"},
                    {"rm u; ln -s t u", "\"link\":\"t\""}};
     struct world w;
