@@ -91,7 +91,7 @@ def _(w):
 
 # ---- simple: files, tools, git, environment
 
-@scenario("script-not-executable", "simple repair", truth="a script lost its right to be executed", causes=["files"], symptoms=["report"], words=["scripts/report.sh"],
+@scenario("script-lost-its-x", "simple repair", truth="a script lost its right to be executed", causes=["files"], symptoms=["report"], words=["scripts/report.sh"],
           shows={"files": "not_executable", "report": "not_executable"})
 def _(w):
     os.chmod(w.file("scripts/report.sh"), 0o644)
