@@ -145,7 +145,7 @@ def experiment(w):
     w.git("checkout", "-q", "main")
 
 
-@scenario("wrong-branch", "simple repair", truth="another branch was checked out, on which the report's configuration has no rows", causes=["repo"], symptoms=["report"], words=["experiment"],
+@scenario("branch-of-an-experiment", "simple repair", truth="another branch was checked out, on which the report's configuration has no rows", causes=["repo"], symptoms=["report"], words=["experiment"],
           prepare=experiment, shows={"repo": "wrong_branch", "report": "fail"})
 def _(w):
     w.git("checkout", "-q", "experiment")
@@ -239,7 +239,7 @@ def _(w):
     w.kill("proxy")
 
 
-@scenario("three-at-once", "compound", truth="an exporter was killed, Prometheus was stopped, and a guard is violated: three things", causes=["payments-off", "obs-stack", "pricing-port"],
+@scenario("guard-prometheus-and-exporter", "compound", truth="an exporter was killed, Prometheus was stopped, and a guard is violated: three things", causes=["payments-off", "obs-stack", "pricing-port"],
           symptoms=["pricing", *PROMETHEUS_DOWN], words=["VIOLATED", "obs-prometheus-1", "9101"],
           shows={"payments-off": "wrong_value", "obs-stack": "fail", "pricing-port": "fail", "dashboard": "fail"})
 def _(w):
