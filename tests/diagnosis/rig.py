@@ -104,7 +104,7 @@ def step(world, function, shows, what):
         raise Broken(f"{what}: " + "; ".join(problems[:4]))
 
 
-def repaired(world, raw):
+def repaired(world, raw, standing):
     """Pastes the printed commands, as the operator would, and looks whether everything is well again."""
     before = {check["name"]: check["state"] for check in raw["with"]["status"]["checks"]}
     log = []
@@ -115,7 +115,7 @@ def repaired(world, raw):
                 log.append(f"$ {command}\n" + world.operator(["sh", "-c", command], check=False, timeout=20, cwd=world.path("home"))[-400:])
             except subprocess.TimeoutExpired:
                 log.append(f"$ {command}\n(took longer than 20 s)")
-    bad = world.wait_well(9)
+    bad = world.wait_well(10, except_for=standing)
     worse = [text for text in bad if before.get(text.split()[0]) == "ok" and " fail " in text]
     return {"works": not bad, "bad": bad, "worse": worse, "log": log}
 
@@ -145,7 +145,7 @@ def play(world, one):
     if any(result["twins"].values()):
         result["reports"] |= {way + " (twin)": twin_raw[way]["text"] for way in score.DAEMONS}
     if "repair" in one.tags:
-        result["remedy"] = repaired(world, raw)
+        result["remedy"] = repaired(world, raw, one.standing)
     result["seconds"] = time.monotonic() - started
     return result
 

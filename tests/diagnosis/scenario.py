@@ -53,6 +53,8 @@ def scenario(half, name, tags, *, causes=(), **options):
     """Decorates the fault. causes: a check for each true cause, or a set of those that would do."""
     tags = tuple(tags.split())
     assert not set(tags) - set(TAGS), f"{name}: unknown tags {set(tags) - set(TAGS)}"
+    if name in ALL and ALL[name].half != half:
+        name += "-" + half  # the halves are written without looking at each other
     assert name not in ALL, f"two scenarios are called {name}"
     groups = tuple(frozenset([one] if isinstance(one, str) else one) for one in causes)
 

@@ -28,7 +28,7 @@ def _(w):
     w.tell("db", "exit 7 fatal: page 113 is damaged")
 
 
-@scenario("api-out-of-memory", "simple", truth="the api needed more memory than its limit", causes=["shop-stack"], symptoms=["api-port", "prom", *API_DOWN],
+@scenario("api-out-of-memory", "simple repair", truth="the api needed more memory than its limit", causes=["shop-stack"], symptoms=["api-port", "prom", *API_DOWN],
           words=["shop-api-1", "137"], shows={"shop-stack": "oom", "dashboard": "fail"})
 def _(w):
     w.tell("api", "leak")
@@ -40,7 +40,7 @@ def _(w):
     w.act("prometheus", "kill")
 
 
-@scenario("engine-stopped", "simple", truth="the Docker engine was stopped, and its containers with it", causes=["docker"],
+@scenario("engine-stopped", "simple repair", truth="the Docker engine was stopped, and its containers with it", causes=["docker"],
           symptoms=["shop-stack", "obs-stack", "db-port", "db", "api-port", "dashboard-port", *API_DOWN, "prom-ready", "prom"], words=["Docker"],
           shows={"docker": "fail", "shop-stack": "unknown", "dashboard": "fail"})
 def _(w):
@@ -76,14 +76,14 @@ def _(w):
     break_api_config(w)
 
 
-@scenario("unrelated-edit-before-crash", "coincidence", truth="the database crashed; an edit of another file a moment before has nothing to do with it", causes=["shop-stack"],
+@scenario("unrelated-edit-before-crash", "coincidence repair", truth="the database crashed; an edit of another file a moment before has nothing to do with it", causes=["shop-stack"],
           symptoms=["db-port", "db", *API_DOWN], words=["shop-db-1", "code 9"], noise_shows={"config-drift": "warn"}, standing=["config-drift"],
           noise=lambda w: w.edit("config/features.json", '"new_checkout": false', '"new_checkout": true'), shows={"shop-stack": "exited", "dashboard": "fail"})
 def _(w):
     w.tell("db", "exit 9 fatal: assertion failed in compaction")
 
 
-@scenario("two-things-at-once", "compound", truth="a container ended, and an exporter that has nothing to do with it was killed", causes=["shop-stack", "pricing-port"],
+@scenario("two-things-at-once", "compound repair", truth="a container ended, and an exporter that has nothing to do with it was killed", causes=["shop-stack", "pricing-port"],
           symptoms=["db-port", "db", *API_DOWN, "pricing", "prom"], shows={"shop-stack": "fail", "pricing-port": "fail", "dashboard": "fail", "prom": "fail"})
 def _(w):
     w.act("db", "kill")
@@ -98,7 +98,7 @@ def _(w):
     os.chmod(w.engine.socket, 0o600)
 
 
-@scenario("docker-unseen-and-pricing-killed", "observer", truth="an exporter was killed; that Docker cannot be seen is another matter", causes=["pricing-port"],
+@scenario("docker-unseen-and-pricing-killed", "observer repair", truth="an exporter was killed; that Docker cannot be seen is another matter", causes=["pricing-port"],
           symptoms=["pricing", "prom"], noise=lambda w: os.chmod(w.engine.socket, 0o600), noise_shows={"shop-stack": "unknown"},
           standing=("docker", "shop-stack", "obs-stack", "db-port", "api-port", "dashboard-port"), shows={"pricing": "fail", "prom": "fail"})
 def _(w):
@@ -150,20 +150,20 @@ def _(w):
     w.act("db", "pause")
 
 
-@scenario("api-removed", "simple", truth="the api's container was removed", causes=["shop-stack"], symptoms=["api-port", "prom", *API_DOWN], words=["api"],
+@scenario("api-removed", "simple repair", truth="the api's container was removed", causes=["shop-stack"], symptoms=["api-port", "prom", *API_DOWN], words=["api"],
           shows={"shop-stack": "missing", "dashboard": "fail"})
 def _(w):
     w.remove_container("api")
 
 
-@scenario("api-wrong-image", "simple", truth="the api's container was made from another image, in which nothing listens", causes=[("shop-stack", "api")],
+@scenario("api-wrong-image", "simple repair", truth="the api's container was made from another image, in which nothing listens", causes=[("shop-stack", "api")],
           symptoms=["proxy", "public", "dashboard", "prom"], words=["test/other"], shows={"shop-stack": "image_changed", "api": "fail", "dashboard": "fail"})
 def _(w):
     w.engine.load("test/other:1", extra="other")
     w.run_container("api", argv=["/bin/sleep", "3600"], image="test/other:1")
 
 
-@scenario("published-port-taken", "simple", truth="a stranger took the api's port while its container was down, so that it cannot start", causes=["api-port"], symptoms=["shop-stack"],
+@scenario("published-port-taken", "simple repair", truth="a stranger took the api's port while its container was down, so that it cannot start", causes=["api-port"], symptoms=["shop-stack"],
           words=["8080"], shows={"shop-stack": "fail", "api-port": "wrong_owner"})
 def _(w):
     w.act("api", "stop")
@@ -172,7 +172,7 @@ def _(w):
     w.engine.ask("POST", "/containers/shop-api-1/start")
 
 
-@scenario("two-projects", "compound", truth="the database and Prometheus ended, each for itself", causes=["shop-stack", "obs-stack"],
+@scenario("two-projects", "compound repair", truth="the database and Prometheus ended, each for itself", causes=["shop-stack", "obs-stack"],
           symptoms=["db-port", "db", *API_DOWN, "prom-ready", "prom"], words=["shop-db-1", "obs-prometheus-1"],
           shows={"shop-stack": "fail", "obs-stack": "fail", "dashboard": "fail", "prom": "fail"})
 def _(w):
@@ -199,14 +199,14 @@ def _(w):
     w.act("prometheus", "kill", "?signal=HUP")
 
 
-@scenario("rule-broken", "simple", truth="a rule was edited so that it cannot be evaluated", causes=["prom"], words=["config/rules.yml"], shows={"prom": "rule_error"})
+@scenario("rule-broken", "simple repair", truth="a rule was edited so that it cannot be evaluated", causes=["prom"], words=["config/rules.yml"], shows={"prom": "rule_error"})
 def _(w):
     w.edit("config/rules.yml", "expr: sum(up)", "expr: up / on() group_left() up")
     time.sleep(1.2)
     w.act("prometheus", "kill", "?signal=HUP")
 
 
-@scenario("prometheus-killed-and-orders-too", "compound", truth="Prometheus was killed, and so was an exporter: one does not explain the other", causes=["obs-stack", "orders-port"],
+@scenario("prometheus-killed-and-orders-too", "compound repair", truth="Prometheus was killed, and so was an exporter: one does not explain the other", causes=["obs-stack", "orders-port"],
           symptoms=["orders", *PROMETHEUS_DOWN], shows={"obs-stack": "fail", "orders-port": "fail", "dashboard": "fail"})
 def _(w):
     w.act("prometheus", "kill")
@@ -232,7 +232,7 @@ def _(w):
     w.tell("pricing", "marker stock")
 
 
-@scenario("stranger-on-the-exporter", "simple", truth="a stranger took the exporter's port after its end", causes=["pricing-port"], symptoms=["pricing"], words=["9101"],
+@scenario("stranger-on-the-exporter", "simple repair", truth="a stranger took the exporter's port after its end", causes=["pricing-port"], symptoms=["pricing"], words=["9101"],
           shows={"pricing-port": "wrong_marker", "pricing": "fail"})
 def _(w):
     w.kill("pricing")
@@ -282,14 +282,14 @@ def _(w):
     w.edit("config/api.toml", "live = false", "live = true")
 
 
-@scenario("safety-flipped-beside-a-crash", "compound", truth="payments were switched on, and the database crashed; one is not the other's cause", causes=["payments-off", "shop-stack"],
+@scenario("safety-flipped-beside-a-crash", "compound repair", truth="payments were switched on, and the database crashed; one is not the other's cause", causes=["payments-off", "shop-stack"],
           symptoms=["db-port", "db", *API_DOWN], words=["VIOLATED", "shop-db-1"], shows={"payments-off": "fail", "shop-stack": "fail", "dashboard": "fail"})
 def _(w):
     w.edit("config/api.toml", "live = false", "live = true")
     w.tell("db", "exit 4 fatal: lost its log")
 
 
-@scenario("tool-missing", "simple", truth="a tool was deleted", causes=["shopctl"], words=["shopctl"], shows={"shopctl": "not_found"})
+@scenario("tool-missing", "simple repair", truth="a tool was deleted", causes=["shopctl"], words=["shopctl"], shows={"shopctl": "not_found"})
 def _(w):
     os.unlink(w.file("bin/shopctl"))
 
@@ -341,7 +341,7 @@ def _(w):
     w.tell("api", "exit 11 fatal: too many open connections")
 
 
-@scenario("commit-before-a-kill", "coincidence", truth="an exporter was killed; a commit a moment before touched a text that nobody reads", causes=["pricing-port"],
+@scenario("commit-before-a-kill", "coincidence repair", truth="an exporter was killed; a commit a moment before touched a text that nobody reads", causes=["pricing-port"],
           symptoms=["pricing", "prom"], not_words=["notes.md"], shows={"pricing": "fail", "prom": "fail"}, noise=lambda w: (w.edit("docs/notes.md", "Nothing", "Little"), w.commit("Notes")))
 def _(w):
     w.kill("pricing")
@@ -410,7 +410,7 @@ def _(w):
 
 # ---- the rest of what can break
 
-@scenario("dotenv-changed", "simple", truth="a required variable got another value", causes=["dotenv"], words=["REGION", ".env"], shows={"dotenv": "wrong_value"})
+@scenario("dotenv-changed", "simple repair", truth="a required variable got another value", causes=["dotenv"], words=["REGION", ".env"], shows={"dotenv": "wrong_value"})
 def _(w):
     w.edit(".env", "REGION=eu", "REGION=us")
 
@@ -425,7 +425,7 @@ def _(w):
     w.git("checkout", "-q", "-b", "trial")
 
 
-@scenario("script-not-executable", "simple repair", truth="the report's script lost its x", causes=["files"], symptoms=["report"], words=["scripts/report.sh"],
+@scenario("report-script-without-x", "simple repair", truth="the report's script lost its x", causes=["files"], symptoms=["report"], words=["scripts/report.sh"],
           shows={"files": "not_executable", "report": "not_executable"})
 def _(w):
     os.chmod(w.file("scripts/report.sh"), 0o644)
@@ -436,7 +436,7 @@ def _(w):
     w.kill("alertmanager")
 
 
-@scenario("pricing-gives-up-its-port", "simple", truth="the exporter lives and listens no more", causes=["pricing-port"], symptoms=["pricing", "prom"], words=["9101"],
+@scenario("pricing-gives-up-its-port", "simple repair", truth="the exporter lives and listens no more", causes=["pricing-port"], symptoms=["pricing", "prom"], words=["9101"],
           shows={"pricing-port": "not_listening", "prom": "fail"})
 def _(w):
     w.tell("pricing", "close")
@@ -467,14 +467,14 @@ def _(w):
     w.stop_process("orders")
 
 
-@scenario("merge-and-orders-killed", "compound", truth="a merge stopped at a conflict, and an exporter was killed", causes=["repo", "orders-port"], symptoms=["configs", "orders", "prom"],
+@scenario("merge-and-orders-killed", "compound repair", truth="a merge stopped at a conflict, and an exporter was killed", causes=["repo", "orders-port"], symptoms=["configs", "orders", "prom"],
           prepare=two_branches, shows={"repo": "operation", "configs": "broken", "orders": "fail", "prom": "fail"})
 def _(w):
     w.git("merge", "-q", "rows", check=False)
     w.kill("orders")
 
 
-@scenario("three-at-once", "compound", truth="Prometheus ended, the proxy was killed, a lock was left behind", causes=["obs-stack", "proxy-port", "repo"],
+@scenario("three-at-once", "compound repair", truth="Prometheus ended, the proxy was killed, a lock was left behind", causes=["obs-stack", "proxy-port", "repo"],
           symptoms=["prom-ready", "prom", "proxy", "public", "dashboard"], shows={"obs-stack": "fail", "proxy": "fail", "repo": "stuck_lock", "dashboard": "fail"})
 def _(w):
     w.act("prometheus", "stop")
@@ -482,7 +482,7 @@ def _(w):
     w.write(".git/index.lock", "", age=3600)
 
 
-@scenario("stranger-elsewhere", "coincidence", truth="an exporter was killed; a new program on another port has nothing to do with it", causes=["pricing-port"], symptoms=["pricing", "prom"],
+@scenario("stranger-elsewhere", "coincidence repair", truth="an exporter was killed; a new program on another port has nothing to do with it", causes=["pricing-port"], symptoms=["pricing", "prom"],
           not_words=["7777"], noise=lambda w: w.stranger("visitor", "--port", "7777"), shows={"pricing": "fail", "prom": "fail"})
 def _(w):
     w.kill("pricing")
@@ -499,7 +499,7 @@ def touch_all(w):
         os.utime(w.file(name))
 
 
-@scenario("touched-before-a-crash", "coincidence", truth="the api crashed; its files were touched a moment before, and not changed", causes=["shop-stack"], symptoms=["api-port", "prom", *API_DOWN],
+@scenario("touched-before-a-crash", "coincidence repair", truth="the api crashed; its files were touched a moment before, and not changed", causes=["shop-stack"], symptoms=["api-port", "prom", *API_DOWN],
           noise=touch_all, not_words=["changed  "], words=["code 12"], shows={"shop-stack": "exited", "dashboard": "fail"})
 def _(w):
     w.tell("api", "exit 12 fatal: stack overflow")
@@ -512,7 +512,7 @@ def _(w):
     w.tell("db", "exit 13 fatal: bad block")
 
 
-@scenario("unseen-worker-and-api-stopped", "observer", truth="the api was stopped; that the worker's environment cannot be read is another matter", causes=["shop-stack"],
+@scenario("unseen-worker-and-api-stopped", "observer repair", truth="the api was stopped; that the worker's environment cannot be read is another matter", causes=["shop-stack"],
           symptoms=["api-port", "prom", *API_DOWN], standing=["env-off"], noise=lambda w: (w.kill("worker"), w.start("worker", uid=0)), noise_shows={"env-off": "unknown"},
           words=["shop-api-1"], shows={"shop-stack": "fail", "dashboard": "fail"})
 def _(w):
@@ -606,3 +606,30 @@ def _(w):
 @scenario("alert-fires", "simple", truth="an alert fires that only warns: nothing is broken", verdict="healthy", shows={"prom": "alert_firing"})
 def _(w):
     w.tell("pricing", "age 7200")
+
+
+# ---- checks that look at different times
+
+@scenario("cause-seen-late", "simple repair", truth="the exporter was killed; its port is looked at less often than its page", causes=["pricing-port"], symptoms=["pricing", "prom"],
+          checks=lambda w: [{"name": "pricing-port", "every": "4s"}], shows={"pricing-port": "fail", "pricing": "fail", "prom": "fail"})
+def _(w):
+    w.kill("pricing")
+
+
+@scenario("stack-seen-late", "simple repair", truth="the database ended; its stack is looked at less often than its port", causes=["shop-stack"], symptoms=["db-port", "db", *API_DOWN],
+          checks=lambda w: [{"name": "shop-stack", "every": "4s"}, {"name": "docker", "every": "4s"}], words=["code 21"], shows={"shop-stack": "exited", "dashboard": "fail"})
+def _(w):
+    w.tell("db", "exit 21 fatal: wal is missing")
+
+
+@scenario("cause-not-confirmed", "simple", truth="the proxy was killed; its port check wants to see that often before it says so", causes=[("proxy-port", "proxy")],
+          symptoms=["public", "dashboard"], checks=lambda w: [{"name": "proxy-port", "fail_after": 100}], shows={"proxy": "fail", "dashboard": "fail"})
+def _(w):
+    w.kill("proxy")
+
+
+@scenario("exporter-of-another-user", "observer", truth="the exporter runs as another user, so that its port's owner cannot be seen; it is well", shows={"orders-port": "owner_unreadable"},
+          verdict="undetermined")
+def _(w):
+    w.kill("orders")
+    w.start("orders", uid=0)

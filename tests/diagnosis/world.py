@@ -18,6 +18,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -345,7 +346,7 @@ class World:
         self.engine.start()
         self.admit()
         self.engine.load(IMAGE, files=self.image_files())
-        os.symlink(os.path.join(fetch.package("docker.io"), "usr/bin/docker"), self.path("bin", "docker"))
+        self.tools_of_the_machine()
         self.mend()
 
     def own_network(self):
@@ -356,6 +357,72 @@ class World:
         with open(self.path("resolv.conf"), "w", encoding="ascii") as file:
             file.write("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
         subprocess.run(["mount", "--bind", self.path("resolv.conf"), os.path.realpath("/etc/resolv.conf")], check=True)
+
+    def tools_of_the_machine(self):
+        """What a printed command may need and is not here: `systemctl` for the engine's service, `sudo`, `docker compose`. They pass their arguments to us (see serve_tools)."""
+        os.symlink(os.path.join(fetch.package("docker.io"), "usr/bin/docker"), self.path("bin", "docker"))
+        plugins = self.path("home", ".docker", "cli-plugins")
+        os.makedirs(plugins)
+        os.makedirs(self.path("asked"))
+        os.chmod(self.path("asked"), 0o777)
+        ask = f'f={self.path("asked")}/$$; printf "%s\\n" {{}} "$@" > $f.new; mv $f.new $f.ask; while [ ! -e $f.done ]; do sleep 0.05; done; cat $f.out; exit $(cat $f.done)\n'
+        scripts = {self.path("bin", "sudo"): 'exec "$@"\n', self.path("bin", "systemctl"): ask.format("systemctl"),
+                   os.path.join(plugins, "docker-compose"): 'if [ "$1" = docker-cli-plugin-metadata ]; then\n'
+                   '  echo \'{"SchemaVersion": "0.1.0", "Vendor": "rig", "Version": "v2", "ShortDescription": "compose"}\'; exit\nfi\n' + ask.format("compose")}
+        for path, text in scripts.items():
+            with open(path, "w", encoding="ascii") as file:
+                file.write("#!/bin/sh\n" + text)
+            os.chmod(path, 0o755)
+        threading.Thread(target=self.serve_tools, daemon=True).start()
+
+    def serve_tools(self):
+        while True:
+            for name in os.listdir(self.path("asked")) if os.path.isdir(self.path("asked")) else ():
+                if name.endswith(".ask"):
+                    stem = self.path("asked", name[:-4])
+                    with open(stem + ".ask", encoding="utf-8") as file:
+                        tool, *words = file.read().splitlines()
+                    os.unlink(stem + ".ask")
+                    code, text = self.systemctl(words) if tool == "systemctl" else self.compose(words)
+                    for suffix, content in ((".out", text), (".done", str(code))):
+                        with open(stem + ".new", "w", encoding="utf-8") as file:
+                            file.write(content)
+                        os.rename(stem + ".new", stem + suffix)
+            time.sleep(0.05)
+
+    def systemctl(self, words):
+        words = [word for word in words if not word.startswith("-")]
+        up = self.engine.process.poll() is None
+        if words[1:] not in (["docker"], ["docker.service"]):
+            return 4, f"Unit {' '.join(words[1:])} could not be found.\n"
+        if words[0] == "status":
+            return 0 if up else 3, "docker.service: " + ("active (running)\n" if up else "inactive (dead)\n")
+        if words[0] in ("start", "restart"):
+            self.start_engine()
+            return 0, ""
+        return 1, "the rig knows status and start\n"
+
+    def compose(self, words):
+        """docker compose -p PROJECT -f FILE… up -d [SERVICE…]; other words are refused, as they would not repair anything."""
+        words, project, files = words[1:] if words[:1] == ["compose"] else words, None, []
+        while words and words[0].startswith("-"):
+            option, value, *words = words
+            if option in ("-p", "--project-name"):
+                project = value
+            elif option in ("-f", "--file"):
+                files.append(value)
+        if words[:1] != ["up"] or not files or not all(os.path.exists(file) for file in files):
+            return 1, "no such file, or not `up`\n"
+        services = [word for word in words[1:] if not word.startswith("-")]
+        for full, spec in containers(self.folder).items():
+            compose = spec["labels"]["com.docker.compose.project.config_files"]
+            if spec["project"] == project and os.path.realpath(files[0]) == compose and (not services or spec["service"] in services):
+                status, found = self.engine.ask("GET", f"/containers/{full}/json")
+                if status == 404 or found["Config"]["Image"] != IMAGE:
+                    self.run_container(full)
+                elif not found["State"]["Running"]:
+                    self.engine.do(full, "start")
+        return 0, ""
 
     def lend_templates(self):
         """Alertmanager looks for its templates in one place only: shown there in our own mount namespace, without touching the machine."""
@@ -654,7 +721,11 @@ class World:
     # ---- the two daemons
 
     def checks(self):
-        return only(plan(self.folder, self.engine.socket) + self.extra_checks, self.kinds)
+        """The plan, with what the scenario adds; a check of a known name changes that one's options."""
+        checks = {check["name"]: check for check in plan(self.folder, self.engine.socket)}
+        for check in self.extra_checks:
+            checks[check["name"]] = checks.get(check["name"], {}) | check
+        return only(list(checks.values()), self.kinds)
 
     def clock_shift(self, seconds):
         """Environment of a daemon whose wall clock is off by that."""
