@@ -6,10 +6,9 @@
  * A folder's names are sorted before they go on the stack, folders as "name/", so that what is reported comes in the order of paths, which is the index's order:
  * who listens can merge the two as they come, and the next name of the index is almost always the next name here.
  *
- * A folder that an earlier listing knows (listing.h) is not read when it is the same folder with the same stat data and no .gitignore at or above it changed: its record then puts
- * the names on the stack that were of interest, and nobody asks again whether git tracks or ignores them. Records are made as names are decided: each name knows the record of
- * its folder. Stat data are taken before a folder is read, so that what changes meanwhile is seen next time. */
-#include "git_internal.h"
+ * A folder that an earlier listing knows (walk_records.h) is not read: its record puts the names on the stack that were of interest, and nobody asks again whether git tracks or
+ * ignores them. Records are made as names are decided: each name knows the record of its folder. */
+#include "walk_records.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +20,7 @@
 
 /* Deeper than any real tree; libgit2's ignore rules cost the cube of the depth. */
 enum { MAX_DEPTH = 128 };
-enum { MAX_PATH_BYTES = 4000, MAX_NAMES = 5000000, MAX_STACK = 2000000 };
+enum { MAX_NAMES = 5000000, MAX_STACK = 2000000 };
 
 struct pending {
     char *path;         /* "" is the root; other folders end in '/' until their turn has come */
@@ -37,8 +36,7 @@ struct state {
     size_t names;
     size_t next; /* tracked path that is expected next */
     unsigned tops;
-    size_t known_next; /* first record of walk->known that was not passed yet */
-    char *doubted;     /* folder whose ignore rules changed: nothing known below it counts; malloc, or NULL */
+    struct records records;
     struct rb_error *err;
 };
 
@@ -86,7 +84,7 @@ static bool holds_tracked(const struct state *s, const char *dir)
 
 static bool is_ignored(const struct walk *walk, const char *path, bool dir)
 {
-    char full[2 * MAX_PATH_BYTES + 512];
+    char full[2 * WALK_PATH_MAX + 512];
     int ignored = 0;
     if (!walk->repo)
         return false;
@@ -126,124 +124,7 @@ static bool is_too_deep(const char *path)
     return depth >= MAX_DEPTH;
 }
 
-/* ---- records ---- */
-
-static struct rb_listed_folder *record_at(const struct state *s, size_t at)
-{
-    struct rb_listing *fresh = s->walk->fresh;
-    return fresh && fresh->key && at < fresh->count ? &fresh->items[at] : NULL;
-}
-
-static void give_up_records(struct state *s)
-{
-    s->walk->fresh->key = NULL;
-    s->walk->fresh->count = 0;
-}
-
-/* A new record; its number. */
-static size_t add_record(struct state *s, const struct rb_listed_folder *record)
-{
-    struct rb_listing *fresh = s->walk->fresh;
-    if (!fresh || !fresh->key)
-        return SIZE_MAX;
-    if (fresh->count == fresh->cap) {
-        size_t cap = fresh->cap ? fresh->cap * 2 : 64;
-        struct rb_listed_folder *bigger = cap <= 2 * RB_LISTING_MAX ? rb_arena_array(s->walk->arena, cap, sizeof(*bigger)) : NULL;
-        if (!bigger) {
-            give_up_records(s);
-            return SIZE_MAX;
-        }
-        if (fresh->count > 0)
-            memcpy(bigger, fresh->items, fresh->count * sizeof(*bigger));
-        fresh->items = bigger;
-        fresh->cap = cap;
-    }
-    fresh->items[fresh->count] = *record;
-    return fresh->count++;
-}
-
-/* Notes a name that is of interest in the record of its folder. `path` of a folder does not end in '/'. */
-static void note(struct state *s, const struct pending *item)
-{
-    struct rb_listed_folder *record = record_at(s, item->parent);
-    if (item->decided || !record || record->stat.mtime_ns == 0)
-        return;
-    const char *slash = strrchr(item->path, '/'), *name = slash ? slash + 1 : item->path;
-    struct rb_listed_name *entry = rb_arena_alloc(s->walk->arena, sizeof(*entry));
-    if (!entry || s->walk->fresh->names++ >= RB_LISTING_MAX) {
-        give_up_records(s);
-        return;
-    }
-    entry->name = item->type == DT_DIR ? rb_arena_printf(s->walk->arena, "%s/", name) : rb_arena_strdup(s->walk->arena, name);
-    if (record->last)
-        record->last->next = entry;
-    else
-        record->names = entry;
-    record->last = entry;
-}
-
-/* Compares two folders as the walk comes to them: as if each ended in '/'. */
-static int compare_folders(const char *a, const char *b)
-{
-    if (*a == '\0' || *b == '\0')
-        return (*a != '\0') - (*b != '\0');
-    while (*a && *a == *b) {
-        a++;
-        b++;
-    }
-    unsigned char left = *a ? (unsigned char)*a : '/', right = *b ? (unsigned char)*b : '/';
-    return *a == *b ? 0 : left != right ? (left > right) - (left < right) : *a ? 1 : -1;
-}
-
-static bool is_doubted(const struct state *s, const char *path)
-{
-    size_t len = s->doubted ? strlen(s->doubted) : 0;
-    return s->doubted && (len == 0 || (strncmp(path, s->doubted, len) == 0 && (path[len] == '/' || path[len] == '\0')));
-}
-
-static void doubt(struct state *s, const char *path)
-{
-    if (!s->walk->known || is_doubted(s, path))
-        return;
-    free(s->doubted);
-    s->doubted = strdup(path);
-    if (!s->doubted)
-        s->walk->known = NULL;
-}
-
-/* The record of an earlier listing for a folder, whether it still counts or not; NULL when there is none. */
-static const struct rb_listed_folder *known_of(struct state *s, const char *path)
-{
-    const struct rb_listing *known = s->walk->known;
-    int order = 1;
-    if (!known)
-        return NULL;
-    while (s->known_next < known->count && (order = compare_folders(known->items[s->known_next].path, path)) < 0)
-        s->known_next++;
-    return order == 0 && s->known_next < known->count ? &known->items[s->known_next] : NULL;
-}
-
-/* Looks at a folder's .gitignore; false when nothing can be built on it. `out` all 0: there is none. */
-static bool look_at_ignore(struct state *s, const char *dir, struct rb_listed_stat *out)
-{
-    char path[MAX_PATH_BYTES + 16];
-    struct stat st;
-    *out = (struct rb_listed_stat){0};
-    if (!s->walk->repo)
-        return true;
-    snprintf(path, sizeof(path), "%s%s.gitignore", dir, *dir ? "/" : "");
-    int rc = rb_below_lstat(s->walk->below, path, &st);
-    if (rc < 0)
-        return rc == -ENOENT;
-    *out = listed_stat(&st, s->walk->settled_before_ns);
-    return S_ISREG(st.st_mode) && out->mtime_ns != 0;
-}
-
-static bool same_ignore(const struct rb_listed_folder *known, bool settled, const struct rb_listed_stat *ignore)
-{
-    return known && settled && !known->ignore_unsettled && listed_same(&known->ignore, ignore);
-}
-
+/* Puts what an earlier listing knows of a folder on the stack. */
 static int push_known(struct state *s, const struct pending *dir, const struct rb_listed_folder *known, size_t record)
 {
     size_t before = s->count;
@@ -267,45 +148,11 @@ static int push_known(struct state *s, const struct pending *dir, const struct r
     return code;
 }
 
-/* True when the earlier listing tells what is in a folder: then it is on the stack (or *code says why not). Else what has to be known below is settled. */
-static bool take_known(struct state *s, const struct pending *dir, int *code)
+static void note(struct state *s, const struct pending *item)
 {
-    struct stat st;
-    struct rb_listed_stat ignore = {0}, now;
-    const struct rb_listed_folder *known = known_of(s, dir->path);
-    if (!known || is_doubted(s, dir->path) || known->stat.mtime_ns == 0 || known->ignore_unsettled)
-        return false;
-    if (rb_below_lstat(s->walk->below, *dir->path ? dir->path : ".", &st) != 0 || !S_ISDIR(st.st_mode))
-        return false;
-    now = listed_stat(&st, s->walk->settled_before_ns);
-    if (!listed_same(&known->stat, &now))
-        return false;
-    if (known->ignore.mtime_ns != 0 && !(look_at_ignore(s, dir->path, &ignore) && listed_same(&known->ignore, &ignore)))
-        return false;
-    s->walk->unreachable += (size_t)known->unreachable;
-    *code = push_known(s, dir, known, add_record(s, known));
-    return true;
+    if (!item->decided) /* else it is in the record already */
+        records_note(&s->records, item->parent, item->path, item->type == DT_DIR);
 }
-
-/* Begins the record of a folder that is about to be read: `fd`. */
-static size_t begin_record(struct state *s, const struct pending *dir, int fd)
-{
-    struct rb_listed_folder record = {0};
-    struct stat st;
-    if (!s->walk->fresh || !s->walk->fresh->key)
-        return SIZE_MAX;
-    const struct rb_listed_folder *known = known_of(s, dir->path);
-    bool settled = look_at_ignore(s, dir->path, &record.ignore);
-    record.ignore_unsettled = !settled;
-    if (!same_ignore(known, settled, &record.ignore))
-        doubt(s, dir->path);
-    if (settled && fstat(fd, &st) == 0)
-        record.stat = listed_stat(&st, s->walk->settled_before_ns);
-    record.path = rb_arena_strdup(s->walk->arena, dir->path);
-    return add_record(s, &record);
-}
-
-/* ---- names ---- */
 
 /* Whether what lies in a folder is of interest; `top` becomes the number of the untracked folder that begins here. */
 static bool enters(struct state *s, const struct pending *dir, unsigned *top)
@@ -404,9 +251,7 @@ static bool names_tracked(const struct walk *walk, struct span span, const char 
 
 static int too_long(struct state *s, const struct pending *in)
 {
-    struct rb_listed_folder *record = record_at(s, in->parent);
-    if (record)
-        record->unreachable++;
+    records_note_unreachable(&s->records, in->parent);
     s->walk->unreachable++;
     return 0;
 }
@@ -426,7 +271,7 @@ static int push_name(struct state *s, const struct pending *in, struct span span
     size_t dir_len = strlen(in->path), name_len = strlen(entry->d_name), at = dir_len + (dir_len > 0);
     if (type != DT_DIR && s->walk->repo && !s->walk->tracked_seen && names_tracked(s->walk, span, entry->d_name))
         return 0;
-    if (at + name_len > MAX_PATH_BYTES)
+    if (at + name_len > WALK_PATH_MAX)
         return too_long(s, in);
     char *path = malloc(at + name_len + 2);
     if (!path)
@@ -476,18 +321,21 @@ static int visit_dir(struct state *s, const struct pending *dir)
         return 0;
     if (*dir->path)
         note(s, dir);
-    if (take_known(s, dir, &code))
-        return code;
+    const struct rb_listed_folder *known = records_known(&s->records, dir->path);
+    if (known) {
+        s->walk->unreachable += (size_t)known->unreachable;
+        return push_known(s, dir, known, records_add(&s->records, known));
+    }
     int fd = rb_below_open(s->walk->below, dir->path, O_RDONLY | O_DIRECTORY);
     DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
     if (!stream) {
         s->walk->unreachable += fd != -ENOENT;
-        doubt(s, dir->path);
+        records_doubt(&s->records, dir->path);
         if (fd >= 0)
             close(fd);
         return 0;
     }
-    in.parent = begin_record(s, dir, fd);
+    in.parent = records_begin(&s->records, dir->path, fd);
     code = push_names(s, &in, stream);
     closedir(stream);
     return code;
@@ -495,7 +343,7 @@ static int visit_dir(struct state *s, const struct pending *dir)
 
 int walk_run(struct walk *walk, struct rb_error *err)
 {
-    struct state s = {.walk = walk, .err = err};
+    struct state s = {.walk = walk, .records = {.walk = walk}, .err = err};
     char *root = strdup("");
     int code = root ? push(&s, root, &(struct pending){.parent = SIZE_MAX, .type = DT_DIR})
                     : rb_error_set(err, RB_ENOMEM, "out of memory while looking through folders");
@@ -512,6 +360,6 @@ int walk_run(struct walk *walk, struct rb_error *err)
     }
     drop_to(&s, 0);
     free(s.stack);
-    free(s.doubted);
+    records_fini(&s.records);
     return code;
 }
