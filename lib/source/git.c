@@ -48,7 +48,7 @@ static bool find_marker(char *path, uid_t *out_owner)
     }
 }
 
-/* libgit2 gives one code for "no repository" and for "somebody else's": told apart by the owner of what stands there. */
+/* libgit2 gives one code for "no repository", "somebody else's" and "not to be looked into": told apart by what stands there. */
 static int explain_open(const char *root, int rc, struct rb_error *err)
 {
     char path[PATH_MAX];
@@ -56,6 +56,8 @@ static int explain_open(const char *root, int rc, struct rb_error *err)
     struct stat st;
     if (!realpath(root, path))
         return rb_error_sys(err, errno, "cannot look at %s", root);
+    if (access(path, R_OK | X_OK) != 0)
+        return rb_error_sys(err, errno, "cannot look into %s", root);
     if (rc == GIT_ENOTFOUND && !find_marker(path, &owner))
         return rb_error_set(err, RB_ENOTFOUND, "no git repository at or above %s", root);
     if (owner == geteuid() && lstat(path, &st) == 0)
