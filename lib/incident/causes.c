@@ -18,7 +18,7 @@ enum {
     WEIGHT_GUARD = 100, /* a violated safety check */
     WEIGHT_PAGE = 30,
     WEIGHT_WARN = 15,
-    WEIGHT_REACH = 8,   /* for each check that it explains … */
+    WEIGHT_REACH = 8,   /* for each failing check that it explains … */
     REACH_COUNTED = 6,  /* … of the first six */
     WEIGHT_DIRECT = 12, /* it says itself what broke */
     WEIGHT_CHANGED = 8, /* something that it touches changed just before */
@@ -52,7 +52,7 @@ static bool is_direct(const struct rb_record *record)
 static int score_of(const struct diagnosis *d, size_t check, int64_t first_wall_ns, bool changed, bool old)
 {
     const struct rb_record *record = record_of(d, check);
-    size_t reach = d->graph.nodes[check].reach;
+    size_t reach = d->graph.nodes[check].failing;
     int score = record->spec->phase == RB_PHASE_SAFETY ? WEIGHT_GUARD : 0;
     score += record->spec->severity == RB_SEVERITY_PAGE ? WEIGHT_PAGE : record->spec->severity == RB_SEVERITY_WARN ? WEIGHT_WARN : 0;
     score += WEIGHT_REACH * (int)(reach < REACH_COUNTED ? reach : REACH_COUNTED);

@@ -65,7 +65,8 @@ static const struct rule rules[] = {
 static const char *const engine_reasons[] = {"engine_unreachable", "no_engine", "engine_gone", NULL};
 static const char *const strangers[] = {"wrong_owner", "taken", "wrong_marker", NULL};
 /* A file that is there and can be read, but says the wrong thing, does not keep others from working with it. */
-static const char *const unusable[] = {"broken", "file_missing", "missing", "unreadable", "no_files", "not_a_file", "not_executable", NULL};
+static const char *const unusable[] = {"broken",     "file_missing",   "missing",    "unreadable",  "no_files",
+                                       "not_a_file", "not_executable", "wrong_mode", "wrong_owner", NULL};
 static const char *const engine_well[] = {"disk_use", "too_old", "unexpected_project", NULL};
 
 /* ---- the list ---- */
@@ -265,6 +266,7 @@ static void place_file(const struct reading *r, const char *fact, struct claim *
         bool lock = strcmp(r->record->reason, "stuck_lock") == 0 && strcmp(fact, RB_FACT_PATH) == 0;
         bool keeps_others_out = lock || strcmp(r->record->reason, "operation") == 0;
         claim->layer = keeps_others_out ? claim->layer : WITNESS;
+        claim->idle = strcmp(r->record->reason, "stuck_lock") == 0 && !lock;
     } else if (claim->layer >= 10 && claim->layer <= 30) {
         claim->idle = fails && !rb_reason_in(r->record->reason, unusable);
         /* A violated guard is never only somebody else's symptom: what else is wrong with its file stands beneath it. */
@@ -317,6 +319,12 @@ static void take_fact(struct reading *r, const struct rb_fact *fact)
         claim.detail = rb_arena_printf(r->claims->arena, " (container %s%s%s)", r->container, r->needs ? ", which needs " : "",
                                        r->needs ? r->needs : "");
     rb_claims_add(r->claims, claim);
+    /* What is wrong with a folder is wrong with what lies in it. */
+    if (rule->thing == THING_FILE && claim.resource && rb_check_is(r->view, r->check, "path")) {
+        struct claim folder = claim;
+        folder.resource = rb_arena_printf(r->claims->arena, "folder %s", claim.resource + strlen("file "));
+        rb_claims_add(r->claims, folder);
+    }
     /* Inside a project a service is a host, by its own name. */
     const char *host = rule->thing == THING_SERVICE && rule->layer == 10 ? strchr(value, '/') : NULL;
     if (host) {

@@ -236,7 +236,9 @@ void rb_graph_assign(struct graph *graph)
         assign(graph, graph->order[i]);
     for (size_t i = 0; i < graph->count; i++) {
         const struct node *node = &graph->nodes[i];
-        if (node->owner != GRAPH_NONE && node->owner != i && node->role != NODE_QUIET)
-            graph->nodes[node->owner].reach++;
+        if (node->owner == GRAPH_NONE || node->owner == i || node->role == NODE_QUIET)
+            continue;
+        graph->nodes[node->owner].reach++;
+        graph->nodes[node->owner].failing += node->state == RB_STATE_FAIL;
     }
 }

@@ -24,6 +24,7 @@ struct node {
     const struct rb_edge *through; /* SYMPTOM and others with an owner: the edge that leads there; else NULL */
     size_t settles;                /* UNDETERMINED: the check that would settle it, or GRAPH_NONE */
     size_t reach;                  /* CAUSE: how many bad checks it explains */
+    size_t failing;                /* CAUSE: how many of them fail; the others only cannot be seen, or warn */
 };
 
 struct graph {

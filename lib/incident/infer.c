@@ -58,8 +58,8 @@ static const char *name_of(const struct builder *b, size_t check)
 /* "connects to port 9090; obs publishes it (container web)" */
 static void join(struct builder *b, const struct claim *user, const struct claim *provider)
 {
-    bool file = strncmp(user->resource, "file ", 5) == 0;
-    const char *thing = file ? rb_place_shown(user->resource + 5, b->view->snapshot->plan->daemon.root) : user->resource;
+    size_t prefix = strncmp(user->resource, "file ", 5) == 0 ? 5 : strncmp(user->resource, "folder ", 7) == 0 ? 7 : 0;
+    const char *thing = prefix ? rb_place_shown(user->resource + prefix, b->view->snapshot->plan->daemon.root) : user->resource;
     const char *reason = rb_arena_printf(b->arena, "%s %s; %s %s it%s", user->verb, thing, name_of(b, provider->check), provider->verb,
                                          provider->detail ? provider->detail : "");
     add_edge(b,

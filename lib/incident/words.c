@@ -120,14 +120,14 @@ static void take_name(struct reader *r, const char *resource)
             .resource = r->known->items[at].resource, .verb = r->verb, .check = r->check, .layer = WITNESS, .kind = RB_EDGE_WORDS});
 }
 
-/* The file, and the folders that it lies in: what is wrong with them is wrong with it. The root and what holds it say nothing. */
+/* The file, and the folders that it lies in, if somebody looks at these: what is wrong with them is wrong with it. The root and what holds it say nothing. */
 static void take_file(struct reader *r, const char *text)
 {
     const char *root = r->view->snapshot->plan->daemon.root;
     const char *place = rb_place_of_file(r->known->arena, text, r->base);
     char *file = place ? rb_arena_strdup(r->known->arena, place) : NULL;
     for (unsigned depth = 0; file && depth < MAX_DEPTH && strcmp(file, "/") != 0; depth++) {
-        take_name(r, rb_arena_printf(r->known->arena, "file %s", file));
+        take_name(r, rb_arena_printf(r->known->arena, depth == 0 ? "file %s" : "folder %s", file));
         char *slash = strrchr(file, '/');
         if (!slash || slash == file)
             return;
