@@ -40,6 +40,7 @@ struct rb_app_check {
     struct rb_strings names;      /* empty: every check that `phase` and `triage_only` leave */
     int phase;                    /* enum rb_phase, or -1 */
     bool triage_only;             /* only checks with `triage: true` */
+    bool without_head;            /* the result does not tell branch, commit and work tree: their look takes as long as a scan */
     int64_t deadline_ms;          /* 0: each check's own timeout is the only limit */
     struct rb_app_accept *accept; /* NULL, or what to accept when the round has ended: then the folder of state is locked and written */
     void (*progress)(void *ctx, size_t done, size_t total, const char *name, enum rb_state state); /* may be NULL */

@@ -183,7 +183,8 @@ static int run_once(struct once *once, struct rb_app_result *out, struct rb_erro
         return rc;
     int64_t started_ns = rb_elapsed_ns(app->clock);
     run_loop(once);
-    rb_app_repo_look(app);
+    if (!once->request->without_head)
+        rb_app_repo_look(app);
     rb_app_runbooks_look(app);
     struct rb_snapshot *snapshot = rb_app_publish_now(app);
     if (snapshot != NULL && once->request->accept != NULL)

@@ -147,6 +147,7 @@ static int run(const struct rb_cli *cli)
     struct rb_app_check request = {.options = &cli->args->app,
                                    .names = cli->args->words,
                                    .phase = cli->args->phase,
+                                   .without_head = true,
                                    .progress = with_progress ? show_progress : NULL,
                                    .ctx = &progress};
     if (cli->args->runbook) {
