@@ -104,17 +104,22 @@ def step(world, function, shows, what):
         raise Broken(f"{what}: " + "; ".join(problems[:4]))
 
 
+def printed(text):
+    """The commands of a report as somebody takes them from the terminal: the lines below DO, without their first #."""
+    block = text.partition("\nDO, ")[2].splitlines()[1:]
+    block = block[:next((i for i, one in enumerate(block) if one and not one.startswith(" ")), len(block))]
+    return [one.strip().removeprefix("# ") for one in block if one.strip().startswith("# ")]
+
+
 def repaired(world, raw, standing):
-    """Pastes the printed commands, as the operator would, and looks whether everything is well again."""
+    """Pastes the printed commands, as the operator, and looks whether everything is well again."""
     before = {check["name"]: check["state"] for check in raw["with"]["status"]["checks"]}
-    log = []
-    for cause in raw["with"]["report"]["causes"]:
-        for command in cause["do"]:
-            command = command.removeprefix("# ")
-            try:
-                log.append(f"$ {command}\n" + world.operator(["sh", "-c", command], check=False, timeout=20, cwd=world.path("home"))[-400:])
-            except subprocess.TimeoutExpired:
-                log.append(f"$ {command}\n(took longer than 20 s)")
+    script = "\n".join(printed(raw["with"]["text"])) + "\n"
+    try:
+        said = world.operator(["sh", "-xc", script], check=False, timeout=60, cwd=world.path("home"))
+    except subprocess.TimeoutExpired:
+        said = "it took longer than 60 s"
+    log = [script, "---- which said", said[-3000:]]
     bad = world.wait_well(10, except_for=standing)
     worse = [text for text in bad if before.get(text.split()[0]) == "ok" and " fail " in text]
     return {"works": not bad, "bad": bad, "worse": worse, "log": log}
