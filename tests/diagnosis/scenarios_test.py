@@ -381,7 +381,8 @@ def _(w):
     hang_engine(w)
 
 
-@scenario("engine-hangs-and-proxy-killed", "observer compound", truth="the proxy was killed; that the engine does not answer is another matter", causes=["proxy-port"], may=["docker"],
+@scenario("engine-hangs-and-proxy-killed", "observer compound", truth="the proxy was killed; that the engine does not answer is another matter",
+          causes=["proxy-port", ("docker", "proxy-port")],
           symptoms=["proxy", "public", "dashboard"], noise=hang_engine, noise_shows={"docker": "timeout"}, standing=BY_DOCKER, shows={"proxy": "fail", "dashboard": "fail"})
 def _(w):
     w.kill("proxy")
@@ -556,3 +557,113 @@ def _(w):
           not_words=["to our shop"], standing=["config-drift"], noise=lambda w: w.edit("config/banner.txt", "to the shop", "to our shop"), noise_shows={"config-drift": "warn"}, shows={"edge": "fail"})
 def _(w):
     w.tell("edge", "drop")
+
+
+# ---- more of coincidence: where nobody can tell why, and where the known trouble is the louder one
+
+@scenario("deploy-before-errors", "coincidence", truth="the api answers with errors, and nothing tells why; the dashboard, deployed a moment before, has nothing to do with it", undetermined=["api"],
+          symptoms=["proxy", "public", "dashboard", "prom"], noise=lambda w: w.run_container("dashboard", env=["VERSION=3"]), noise_shows={"dashboard": "ok", "shop-stack": "ok"},
+          shows={"api": "status", "dashboard": "fail", "prom": "fail"})
+def _(w):
+    w.tell("api", "status 502")
+
+
+@scenario("rules-edited-before-a-hang", "coincidence", truth="an exporter hangs, and nothing tells why; rules edited and loaded a moment before are right", undetermined=["orders"], symptoms=["prom"],
+          not_words=["1800"], standing=["config-drift"], noise_shows={"config-drift": "warn", "prom": "ok"}, shows={"orders": "timeout", "prom": "fail"},
+          noise=lambda w: (w.edit("config/rules.yml", "3600", "1800"), time.sleep(1.2), w.act("prometheus", "kill", "?signal=HUP")))
+def _(w):
+    w.stop_process("orders")
+
+
+@scenario("commit-before-dashboard-errors", "coincidence", truth="the dashboard answers with errors, and nothing tells why; the commit a moment before changed the report", undetermined=["dashboard"],
+          not_words=["rows = 30"], standing=["config-drift"], noise=lambda w: (w.edit("config/report.toml", "rows = 20", "rows = 30"), w.commit("Thirty rows")),
+          noise_shows={"config-drift": "warn"}, shows={"dashboard": "status"})
+def _(w):
+    w.tell("dashboard", "status 503")
+
+
+@scenario("ledger-hangs-after-an-edit", "coincidence", truth="the service on the unix socket hangs, and nothing tells why; an edit of what it does not read says nothing", undetermined=["ledger"], symptoms=["books"],
+          checks=parts.ledger_checks, prepare=parts.ledger, standing=["config-drift"], noise=lambda w: w.edit("config/limits.yaml", "sessions: 5", "sessions: 6"), not_words=["sessions: 6"],
+          noise_shows={"config-drift": "warn"}, shows={"ledger": "timeout", "books": "fail"})
+def _(w):
+    w.ledger.send_signal(signal.SIGSTOP)
+
+
+@scenario("database-slower-than-patience", "coincidence", truth="the database answers, but too slowly for everybody; the restart of the dashboard a moment before says nothing", undetermined=["db"],
+          symptoms=API_DOWN, noise=lambda w: w.act("dashboard", "restart"), noise_shows={"dashboard": "ok", "shop-stack": "ok"}, shows={"db": "timeout", "api": "fail", "dashboard": "fail"})
+def _(w):
+    w.tell("db", "slow 3")
+
+
+@scenario("known-outage-and-a-debugger", "coincidence slow_burn", truth="the proxy is down since three days, as everybody knows; now somebody left a debug server open", causes=["debug-port"],
+          may=["proxy-port", "proxy", "public", "dashboard"], standing=["proxy-port", "proxy", "public", "dashboard"], history_days=3, history=lambda w: w.kill("proxy"),
+          history_shows={"proxy": "fail", "dashboard": "fail"}, checks=lambda w: [{"name": "debug-port", "kind": "port", "port": 5678, "free": True}], shows={"debug-port": "taken"})
+def _(w):
+    w.stranger("debugger", "--port", "5678")
+
+
+def silence_proxy_and_kill(w):
+    for daemon in w.daemons.values():
+        for name in ("proxy-port", "proxy", "public", "dashboard"):
+            answer = daemon.post("/api/v1/silences", b'{"check": "%s", "for": "2h", "reason": "being moved"}' % name.encode())
+            assert answer.status < 300, answer.text
+    w.kill("proxy")
+
+
+@scenario("silenced-move-and-detached-head", "coincidence", truth="the proxy is being moved, which was announced; now somebody left a commit checked out", causes=["repo"], words=["detached"],
+          may=["proxy-port", "proxy", "public", "dashboard"], standing=["proxy-port", "proxy", "public", "dashboard"], noise=silence_proxy_and_kill,
+          noise_shows={"proxy-port": "fail", "dashboard": "fail"}, shows={"repo": "detached"})
+def _(w):
+    w.git("checkout", "-q", "--detach", "HEAD")
+
+
+def flap_proxy(w):
+    for _ in range(4):
+        for line in ("status 500", ""):
+            w.tell("proxy", line)
+            time.sleep(1.3)
+    w.tell("proxy", "status 500")
+
+
+@scenario("flapping-proxy-and-certificate", "coincidence", truth="the proxy comes and goes since a while; now the edge got a certificate that nobody trusts", causes=["edge"],
+          may=["proxy", "public", "dashboard"], standing=["proxy", "public", "dashboard"], noise=flap_proxy, noise_shows={"proxy": "fail"}, shows={"edge": "tls_self_signed", "proxy": "fail"})
+def _(w):
+    parts.serve_certificate(w, parts.certificate(w, trusted=False))
+
+
+# ---- more of compound: what is known beside what cannot be known
+
+@scenario("database-hangs-up-and-lock", "compound", truth="the database hangs up on everybody, and nothing tells why; a git process left its lock, which is another matter", causes=["repo"],
+          undetermined=["db"], symptoms=API_DOWN, words=["index.lock"], shows={"repo": "stuck_lock", "db": "closed", "api": "fail", "dashboard": "fail"})
+def _(w):
+    w.tell("db", "drop")
+    w.write(".git/index.lock", "", age=7200)
+
+
+@scenario("proxy-hangs-and-secret-planted", "compound", truth="the proxy hangs, and nothing tells why; a token in a file is another matter", causes=["secrets"], undetermined=["proxy"],
+          symptoms=["public", "dashboard"], not_words=[TOKEN], checks=lambda w: [{"name": "secrets", "kind": "secrets", "exclude": ["data/**"]}],
+          shows={"proxy": "timeout", "secrets": "found", "dashboard": "fail"})
+def _(w):
+    w.stop_process("proxy")
+    w.edit("config/features.json", '"green"]', f'"green"], "token": "{TOKEN}"')
+
+
+# ---- more of what cannot be seen
+
+@scenario("docker-unseen-and-dashboard-errors", "observer", truth="the dashboard answers with errors, and nothing tells why; that Docker may not be asked is another matter", undetermined=["dashboard"],
+          noise=lambda w: os.chmod(w.engine.socket, 0o600), noise_shows={"docker": "no_permission"}, standing=BY_DOCKER, shows={"dashboard": "status"})
+def _(w):
+    w.tell("dashboard", "status 500")
+
+
+@scenario("engine-hangs-and-orders-hang", "observer", truth="an exporter hangs, and nothing tells why; that the engine does not answer is another matter", undetermined=["orders"], may=["docker"],
+          symptoms=["prom"], noise=hang_engine, noise_shows={"docker": "timeout"}, standing=BY_DOCKER, shows={"orders": "timeout", "prom": "fail"})
+def _(w):
+    w.stop_process("orders")
+
+
+@scenario("dotenv-closed-and-database-hangs-up", "observer", truth="the database hangs up on everybody, and nothing tells why; that a file cannot be read is another matter", undetermined=["db"],
+          symptoms=API_DOWN, standing=["dotenv"], noise=lambda w: (os.chown(w.file(".env"), 0, 0), os.chmod(w.file(".env"), 0o600)), noise_shows={"dotenv": "unknown"},
+          shows={"db": "closed", "api": "fail", "dashboard": "fail"})
+def _(w):
+    w.tell("db", "drop")
