@@ -87,6 +87,7 @@ void rb_app_incidents_load(struct rb_app *app, bool writable)
                report.damaged == 1 ? "" : "s", report.first_damaged);
     if (report.left_out > 0)
         rb_log(RB_LOG_WARNING, "incident", "%zu incidents beyond the %u that are kept are left out", report.left_out, RB_INCIDENTS_MAX);
+    rb_journal_number_after(app->journal, rb_incidents_last_seq(&app->incidents.all));
     app->incidents.version = 1;
 }
 
@@ -310,8 +311,8 @@ static int apply(struct rb_app *app, struct rb_incident *incident, const struct 
         struct rb_incident_event end = {.kind = "closed", .text = "all its alerts are resolved", .wall_ns = rb_wall_ns(app->clock)};
         end.seq = tell(app, RB_EVENT_KIND_NOTE, id, "closed", end.text);
         rc = rb_incident_close(incident, &end, err);
-        collect(app, incident, RB_TIMELINE_MAX);
     }
+    collect(app, incident, RB_TIMELINE_MAX);
     return rc;
 }
 
@@ -364,6 +365,7 @@ static void add_note(struct rb_app *app, struct rb_command *command, struct rb_i
     struct rb_incident_event event = {.kind = "note", .text = text, .who = text_of(body, "who"), .wall_ns = rb_wall_ns(app->clock)};
     event.seq = tell(app, RB_EVENT_KIND_NOTE, rb_incident_text(incident, "id"), "note", text);
     int rc = rb_incident_add(incident, &event, &err);
+    collect(app, incident, RB_TIMELINE_MAX); /* what led to the note is on disk with it, whatever becomes of the journal */
     json_decref(body);
     if (rc < 0)
         rb_app_finish_command(app, command, 409, "full", err.message);

@@ -42,6 +42,8 @@ int rb_incident_alone_open(const struct rb_cli *cli, bool writing, struct rb_inc
     rb_plan_unref(loaded->plan);
     if (rc == 0)
         rc = rb_incidents_load(&out->incidents, out->dir, rb_wall_ns(the_clock()), writing, &report, &err);
+    if (rc == 0 && out->journal)
+        rb_journal_number_after(out->journal, rb_incidents_last_seq(&out->incidents));
     if (report.damaged > 0)
         rb_cli_error("%zu damaged incidents are left out, the first is %s", report.damaged, report.first_damaged);
     if (rc == 0)

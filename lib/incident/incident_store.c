@@ -116,6 +116,34 @@ int rb_incidents_load(struct rb_incidents *incidents, const char *dir, int64_t w
     return 0;
 }
 
+static uint64_t last_seq(const struct rb_incident *incident)
+{
+    static const char *const fields[] = {"opened_seq", "closed_seq", "collected_seq"};
+    json_int_t last = 0;
+    size_t at;
+    const json_t *event;
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        json_int_t seq = json_integer_value(json_object_get(incident->doc, fields[i]));
+        last = seq > last ? seq : last;
+    }
+    json_array_foreach(json_object_get(incident->doc, "events"), at, event)
+    {
+        json_int_t seq = json_integer_value(json_object_get(event, "seq"));
+        last = seq > last ? seq : last;
+    }
+    return (uint64_t)last;
+}
+
+uint64_t rb_incidents_last_seq(const struct rb_incidents *incidents)
+{
+    uint64_t last = 0;
+    for (size_t i = 0; i < incidents->count; i++) {
+        uint64_t seq = last_seq(incidents->items[i]);
+        last = seq > last ? seq : last;
+    }
+    return last;
+}
+
 void rb_incidents_fini(struct rb_incidents *incidents)
 {
     for (size_t i = 0; i < incidents->count; i++)

@@ -136,6 +136,12 @@ struct rb_journal *rb_journal_new_memory(const struct rb_clock *clock)
     return journal;
 }
 
+void rb_journal_number_after(struct rb_journal *journal, uint64_t seq)
+{
+    if (seq < INT64_MAX && seq >= journal->next_seq)
+        journal->next_seq = seq + 1;
+}
+
 static bool remember(void *ctx, const struct journal_line *line)
 {
     struct rb_journal *journal = ctx;

@@ -202,6 +202,29 @@ START_TEST(retention_takes_closed_ones_the_longest_closed_first)
 }
 END_TEST
 
+START_TEST(the_last_number_is_that_of_any_of_them)
+{
+    struct rb_incidents *all = calloc(1, sizeof *all);
+    struct rb_incident *incident = NULL;
+    struct rb_error err;
+    ck_assert_uint_eq(rb_incidents_last_seq(all), 0);
+    struct rb_incident_opening opening = opening_of("odd");
+    ck_assert_int_eq(rb_incidents_open(all, &opening, &incident, &err), 0);
+    ck_assert_uint_eq(rb_incidents_last_seq(all), 10);
+    struct rb_incident_event event = {.kind = "note", .text = "seen", .wall_ns = NOON, .seq = 19};
+    ck_assert_int_eq(rb_incident_add(incident, &event, &err), 0);
+    opening.seq = 12;
+    ck_assert_int_eq(rb_incidents_open(all, &opening, &incident, &err), 0);
+    ck_assert_uint_eq(rb_incidents_last_seq(all), 19);
+    struct rb_event_entry entry = {.refs = 1, .seq = 23, .wall_ns = NOON, .kind = RB_EVENT_KIND_START, .text = "began"};
+    struct rb_event_entry *entries[] = {&entry};
+    ck_assert_uint_eq(rb_incident_collect(incident, entries, 1), 1);
+    ck_assert_uint_eq(rb_incidents_last_seq(all), 23);
+    rb_incidents_fini(all);
+    free(all);
+}
+END_TEST
+
 START_TEST(too_many_open_ones_are_refused_and_groups_are_found)
 {
     struct rb_incidents *all = calloc(1, sizeof *all);
@@ -262,5 +285,5 @@ END_TEST
 
 RB_TEST_MAIN("incident", ids, severities, a_file_reads_back_and_every_flipped_bit_is_seen, a_newer_format_is_left_alone,
              repetitions_count_and_notes_are_never_dropped, the_timeline_is_what_lies_around_it_once, a_timeline_has_an_end,
-             retention_takes_closed_ones_the_longest_closed_first, too_many_open_ones_are_refused_and_groups_are_found,
-             a_folder_reads_back_what_is_whole)
+             retention_takes_closed_ones_the_longest_closed_first, the_last_number_is_that_of_any_of_them,
+             too_many_open_ones_are_refused_and_groups_are_found, a_folder_reads_back_what_is_whole)

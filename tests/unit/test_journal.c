@@ -358,6 +358,34 @@ START_TEST(the_ring_keeps_the_newest)
 }
 END_TEST
 
+/* Numbers that others have kept are not given again, neither now nor by the next one to open it; lower ones change nothing. */
+START_TEST(numbers_go_on_behind_what_others_have_kept)
+{
+    struct bench bench;
+    bench_init(&bench);
+    struct rb_journal_report report;
+    struct rb_journal *journal = open_ok(&bench, &report);
+    static const uint64_t after[] = {0, 41, 7, UINT64_MAX}, wanted[] = {1, 42, 43, 44};
+    for (size_t i = 0; i < 4; i++) {
+        rb_journal_number_after(journal, after[i]);
+        note(journal, "one");
+        struct rb_event_entry *entry = newest(journal);
+        ck_assert_uint_eq(entry->seq, wanted[i]);
+        rb_event_entry_unref(entry);
+    }
+    ck_assert_int_eq(flush(journal), 0);
+    rb_journal_free(journal);
+    journal = open_ok(&bench, &report);
+    ck_assert_uint_eq(report.events, 4);
+    note(journal, "another");
+    struct rb_event_entry *entry = newest(journal);
+    ck_assert_uint_eq(entry->seq, 45);
+    rb_event_entry_unref(entry);
+    rb_journal_free(journal);
+    bench_fini(&bench);
+}
+END_TEST
+
 START_TEST(every_kind_has_a_name_of_its_own)
 {
     for (unsigned i = 0; i < RB_EVENT_KIND_COUNT; i++) {
@@ -370,4 +398,5 @@ END_TEST
 RB_TEST_MAIN("journal", events_come_back_in_order_after_a_restart, secrets_do_not_reach_the_file,
              a_cut_at_any_byte_loses_at_most_the_last_line, a_damaged_line_is_skipped_and_named, what_is_not_a_journal_is_refused,
              read_only_creates_and_cuts_nothing, the_file_rotates_and_keeps_one_old, the_queue_is_bounded_and_tells_what_it_lost,
-             a_failed_write_is_cut_back_and_tried_again, the_ring_keeps_the_newest, every_kind_has_a_name_of_its_own)
+             a_failed_write_is_cut_back_and_tried_again, the_ring_keeps_the_newest, numbers_go_on_behind_what_others_have_kept,
+             every_kind_has_a_name_of_its_own)

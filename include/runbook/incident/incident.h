@@ -110,6 +110,9 @@ struct rb_incident *rb_incidents_find(const struct rb_incidents *incidents, cons
 /* The newest incident of a group key that is open, or was closed less than RB_INCIDENTS_REOPEN_NS ago; or NULL. */
 struct rb_incident *rb_incidents_of_group(const struct rb_incidents *incidents, const char *group_key, int64_t wall_ns);
 size_t rb_incidents_open_count(const struct rb_incidents *incidents);
+/* The highest `seq` in any of them; 0: none. The journal has to go on behind it (rb_journal_number_after): an incident is on disk before it is answered, the journal a moment
+ * later, so that a crash in between leaves numbers here that the journal would give a second time. */
+uint64_t rb_incidents_last_seq(const struct rb_incidents *incidents);
 /* Makes an id, the incident and its place. RB_ELIMIT: RB_INCIDENTS_OPEN_MAX are open. */
 int rb_incidents_open(struct rb_incidents *incidents, const struct rb_incident_opening *opening, struct rb_incident **out,
                       struct rb_error *err) RB_MUST_CHECK;

@@ -59,6 +59,9 @@ int rb_journal_open(const char *dir, const struct rb_clock *clock, bool read_onl
 struct rb_journal *rb_journal_new_memory(const struct rb_clock *clock);
 void rb_journal_free(struct rb_journal *journal); /* flush first */
 
+/* What is appended from now on has a higher `seq` than this one. */
+void rb_journal_number_after(struct rb_journal *journal, uint64_t seq);
+
 struct rb_journal_event {
     enum rb_event_kind kind;
     const char *check, *from, *to, *text;
