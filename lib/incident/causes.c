@@ -24,8 +24,9 @@ enum {
     WEIGHT_CHANGED = 8, /* something that it touches changed just before */
     WEIGHT_FIRST = 5,   /* it broke before every other cause */
     WEIGHT_FLAPPING = -20,
-    WEIGHT_OLD = -20,  /* failing long before the others, or never well */
-    WEIGHT_STREAK = -5 /* not confirmed by fail_after yet */
+    WEIGHT_OLD = -20,   /* failing long before the others, or never well … */
+    WEIGHT_KNOWN = -80, /* … and nothing new suffers from it; or silenced: whoever is on call knows */
+    WEIGHT_STREAK = -5  /* not confirmed by fail_after yet */
 };
 
 /* Reasons that are findings about the thing itself and not about what is heard of it. */
@@ -49,7 +50,7 @@ static bool is_direct(const struct rb_record *record)
     return record->spec->phase == RB_PHASE_SAFETY || record->last_words_count > 0 || rb_reason_in(record->reason, direct_reasons);
 }
 
-static int score_of(const struct diagnosis *d, size_t check, int64_t first_wall_ns, bool changed, bool old)
+static int score_of(const struct diagnosis *d, size_t check, int64_t first_wall_ns, bool old, bool known)
 {
     const struct rb_record *record = record_of(d, check);
     size_t reach = d->graph.nodes[check].failing;
@@ -57,10 +58,11 @@ static int score_of(const struct diagnosis *d, size_t check, int64_t first_wall_
     score += record->spec->severity == RB_SEVERITY_PAGE ? WEIGHT_PAGE : record->spec->severity == RB_SEVERITY_WARN ? WEIGHT_WARN : 0;
     score += WEIGHT_REACH * (int)(reach < REACH_COUNTED ? reach : REACH_COUNTED);
     score += is_direct(record) ? WEIGHT_DIRECT : 0;
-    score += changed ? WEIGHT_CHANGED : 0;
+    score += d->out->causes[d->rank[check]].changed_before_count > 0 ? WEIGHT_CHANGED : 0;
     score += record->since_wall_ns == first_wall_ns ? WEIGHT_FIRST : 0;
     score += record->flapping ? WEIGHT_FLAPPING : 0;
     score += old ? WEIGHT_OLD : 0;
+    score += known ? WEIGHT_KNOWN : 0;
     score += record->streak ? WEIGHT_STREAK : 0;
     return score;
 }
@@ -273,6 +275,18 @@ static void explain(struct diagnosis *d)
 
 /* ---- the list ---- */
 
+/* Per check: a cause from which something suffers that began with the newest trouble. */
+static bool *find_news(const struct diagnosis *d, int64_t newest_wall_ns)
+{
+    bool *news = rb_arena_array(d->arena, d->graph.count + 1, sizeof *news);
+    for (size_t i = 0; news && i < d->graph.count; i++) {
+        size_t owner = d->graph.nodes[i].owner;
+        if (owner != GRAPH_NONE && owner != i && d->graph.nodes[i].state == RB_STATE_FAIL && !is_old(d, i, newest_wall_ns))
+            news[owner] = true;
+    }
+    return news;
+}
+
 /* Two passes, because what changed before counts in the rank, and is looked for once. */
 static bool rank_all(struct diagnosis *d, struct ranked *ranked, int64_t newest_wall_ns)
 {
@@ -283,15 +297,17 @@ static bool rank_all(struct diagnosis *d, struct ranked *ranked, int64_t newest_
             first_wall_ns = out->causes[i].since_wall_ns;
     }
     struct rb_cause *sorted = rb_arena_array(d->arena, out->cause_count + 1, sizeof *sorted);
-    if (!sorted)
+    const bool *news = find_news(d, newest_wall_ns);
+    if (!sorted || !news)
         return false;
     for (size_t i = 0; i < out->cause_count; i++) {
         size_t check = out->causes[i].check;
         d->rank[check] = i;
         bool old = out->cause_count > 1 && is_old(d, check, newest_wall_ns);
         out->causes[i].confidence = confidence_of(d, &out->causes[i], old, out->cause_count);
-        ranked[i] = (struct ranked){
-            .check = check, .d = d, .score = score_of(d, check, first_wall_ns, out->causes[i].changed_before_count > 0, old)};
+        bool silenced = record_of(d, check)->silenced_until_wall_ns > d->view->wall_ns;
+        bool known = record_of(d, check)->spec->phase != RB_PHASE_SAFETY && (silenced || (old && !news[check]));
+        ranked[i] = (struct ranked){.check = check, .d = d, .score = score_of(d, check, first_wall_ns, old, known)};
     }
     if (out->cause_count)
         qsort(ranked, out->cause_count, sizeof *ranked, by_rank);

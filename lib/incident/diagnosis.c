@@ -156,9 +156,11 @@ static bool list_unseen(struct diagnosis *d)
         add_observer(d,
                      rb_arena_printf(d->arena, "the daemon's loop has been stuck for %.0f s: no state below is current", d->view->age_s));
     size_t pending = 0, more = 0;
+    const char *first_pending = "";
     for (size_t i = 0; i < d->graph.count; i++) {
         const struct node *node = &d->graph.nodes[i];
-        pending += node->state == RB_STATE_PENDING && !record_of(d, i)->spec->manual;
+        if (node->state == RB_STATE_PENDING && !record_of(d, i)->spec->manual && pending++ == 0)
+            first_pending = record_of(d, i)->spec->name;
         if (node->role != NODE_BLIND || node->owner != GRAPH_NONE)
             continue;
         if (out->observer_count > OBSERVER_MAX)
@@ -168,8 +170,9 @@ static bool list_unseen(struct diagnosis *d)
                                             rb_view_reason(d->view, i), rb_words_of(d, i)));
     }
     if (pending)
-        add_observer(
-            d, rb_arena_printf(d->arena, "%zu %s not completed a first run yet", pending, pending == 1 ? "check has" : "checks have"));
+        add_observer(d, pending == 1
+                            ? rb_arena_printf(d->arena, "1 check has not completed a first run yet: %s", first_pending)
+                            : rb_arena_printf(d->arena, "%zu checks have not completed a first run yet: %s …", pending, first_pending));
     if (more)
         add_observer(d, rb_arena_printf(d->arena, "and %zu more", more));
     return true;
@@ -198,18 +201,21 @@ static bool list_held(struct diagnosis *d)
     return true;
 }
 
-/* SPEC 11. */
+/* SPEC 11; and what has not been looked at yet is not healthy. */
 static enum rb_verdict verdict_of(const struct diagnosis *d)
 {
     size_t by_state[RB_STATE_COUNT] = {0};
-    for (size_t i = 0; i < d->graph.count; i++)
+    size_t waiting = 0;
+    for (size_t i = 0; i < d->graph.count; i++) {
         by_state[d->graph.nodes[i].state]++;
+        waiting += d->graph.nodes[i].state == RB_STATE_PENDING && !record_of(d, i)->spec->manual;
+    }
     if (d->out->cause_count)
         return RB_VERDICT_CAUSES;
     size_t seen = by_state[RB_STATE_OK] + by_state[RB_STATE_WARN] + by_state[RB_STATE_SKIP] + by_state[RB_STATE_FAIL];
     if (seen == 0)
         return RB_VERDICT_BLIND;
-    bool open = by_state[RB_STATE_FAIL] || by_state[RB_STATE_UNKNOWN] || by_state[RB_STATE_STALE];
+    bool open = by_state[RB_STATE_FAIL] || by_state[RB_STATE_UNKNOWN] || by_state[RB_STATE_STALE] || waiting;
     return open ? RB_VERDICT_UNDETERMINED : RB_VERDICT_HEALTHY;
 }
 

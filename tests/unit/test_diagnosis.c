@@ -291,7 +291,8 @@ START_TEST(old_results_are_held)
     ck_assert_uint_eq(d->held[0].check, 0);
     ck_assert_double_eq_tol(d->held[0].age_s, 31, 0.001);
     ck_assert_uint_eq(d->observer_count, 1);
-    ck_assert_str_eq(d->observer[0], "1 check has not completed a first run yet");
+    ck_assert_str_eq(d->observer[0], "1 check has not completed a first run yet: c2");
+    ck_assert_int_eq(d->verdict, RB_VERDICT_UNDETERMINED);
     ward_close(&ward);
 }
 END_TEST
