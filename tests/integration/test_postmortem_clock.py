@@ -10,6 +10,7 @@ import sys
 import time
 import unittest
 
+from docker_engine import Engine
 from support import TOP, Daemon, Repo, Scratch, enter, free_port, needs_linux, until
 
 ALONE = True
@@ -64,68 +65,29 @@ class Clock:
             file.write(struct.pack("=q", seconds))
 
 
-@needs_linux
-class SteppedBack(unittest.TestCase):
+class Played(unittest.TestCase):
+    """What both incidents below share."""
+
     def setUp(self):
         if any("asan" in key.lower() for key in os.environ):
             self.skipTest("the sanitizer's library has to be loaded first")
         self.clock = enter(self, Clock())
-        self.port = free_port()
-        self.repo = enter(self, Repo({"conf/shop.yml": self.settings(self.port), "shop.py": SERVICE}))
-        self.service = None
-        self.addCleanup(self.kill)
 
-    def settings(self, port, password="none"):
-        return f"port: {port}\nlive: false\npassword: {password}\n"
-
-    def run_service(self):
-        """Its own command line holds a secret too."""
-        self.service = subprocess.Popen([sys.executable, "shop.py", "conf/shop.yml", "--password", PASSWORD, f"--token={TOKEN}"], cwd=self.repo.path, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def kill(self):
-        if self.service:
-            self.service.send_signal(signal.SIGKILL)
-            self.service.wait()
-            self.service = None
-
-    def start(self):
-        self.run_service()
-        daemon = enter(self, Daemon(CONFIG.format(port=self.port), root=self.repo.path, env=self.clock.env()))
-        for name in ("shop", "shop-port"):
-            daemon.wait_state(name, "ok")
+    def accept(self, daemon):
         done = subprocess.run(daemon.command("drift", "accept", "--all", "--reason", "as it is"), env=daemon.environment(), cwd=self.repo.path, capture_output=True, text=True, check=False)
         self.assertEqual(0, done.returncode, done.stderr)
         daemon.wait_state("settings", "ok")
-        return daemon
+
+    def open(self, daemon, title):
+        """An incident, and right behind it the step."""
+        opened = daemon.post("/triage", json.dumps({"title": title, "tag": "shop", "note": f"first seen, password={PASSWORD}"}), headers={"Accept": "application/json"}).json()
+        self.clock.step(STEP_S)
+        until(lambda: daemon.status()["time"] < opened["time"], 10, what="the clock stepped back")
+        time.sleep(1.2)
+        return opened["incident"]
 
     def note(self, daemon, ident, text):
         self.assertEqual(200, daemon.post(f"/api/v1/incidents/{ident}/notes", json.dumps({"text": text, "who": "ada"})).status)
-
-    def play(self, daemon):
-        """Kill, look, step, edit, note, start again, step, mend, close: in this order."""
-        self.kill()
-        daemon.wait_state("shop-port", "fail")
-        opened = daemon.post("/triage", json.dumps({"title": f"shop down {TOKEN}", "tag": "shop", "note": f"first seen, password={PASSWORD}"}), headers={"Accept": "application/json"})
-        ident = opened.json()["incident"]
-        self.clock.step(STEP_S)
-        until(lambda: daemon.status()["time"] < opened.json()["time"], 10, what="the clock stepped back")
-        time.sleep(1.2)
-        self.note(daemon, ident, "the clock was set right just now")
-        self.repo.write("conf/shop.yml", self.settings(self.port, f"{PASSWORD}\ntoken: {TOKEN}"))
-        daemon.wait_state("settings", "warn")
-        self.note(daemon, ident, f"settings edited, with {TOKEN} in them")
-        daemon.kill()
-        daemon.start()
-        daemon.wait_state("settings", "warn")
-        self.note(daemon, ident, "runbookd itself was ended and started")
-        self.run_service()
-        daemon.wait_state("shop", "ok")
-        self.note(daemon, ident, "shop answers again")
-        self.repo.write("conf/shop.yml", self.settings(self.port))
-        daemon.wait_state("settings", "ok")
-        self.assertEqual(200, daemon.post(f"/api/v1/incidents/{ident}/close", b'{"text": "an edit by mistake", "who": "ada"}').status)
-        return ident
 
     def rows(self, text):
         """[(time, what)] of the timeline."""
@@ -155,6 +117,59 @@ class SteppedBack(unittest.TestCase):
                     self.is_clean(os.path.join(folder, name), file.read())
         self.is_clean("the log", daemon.stderr() + daemon.stdout())
 
+
+@needs_linux
+class SteppedBack(Played):
+    def setUp(self):
+        super().setUp()
+        self.port = free_port()
+        self.repo = enter(self, Repo({"conf/shop.yml": self.settings(self.port), "shop.py": SERVICE}))
+        self.service = None
+        self.addCleanup(self.kill)
+
+    def settings(self, port, password="none"):
+        return f"port: {port}\nlive: false\npassword: {password}\n"
+
+    def run_service(self):
+        """Its own command line holds a secret too."""
+        self.service = subprocess.Popen([sys.executable, "shop.py", "conf/shop.yml", "--password", PASSWORD, f"--token={TOKEN}"], cwd=self.repo.path, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def kill(self):
+        if self.service:
+            self.service.send_signal(signal.SIGKILL)
+            self.service.wait()
+            self.service = None
+
+    def start(self):
+        self.run_service()
+        daemon = enter(self, Daemon(CONFIG.format(port=self.port), root=self.repo.path, env=self.clock.env()))
+        for name in ("shop", "shop-port"):
+            daemon.wait_state(name, "ok")
+        self.accept(daemon)
+        return daemon
+
+    def play(self, daemon):
+        """Kill, look, step, edit, note, start again, step, mend, close: in this order."""
+        self.kill()
+        daemon.wait_state("shop-port", "fail")
+        ident = self.open(daemon, f"shop down {TOKEN}")
+        self.note(daemon, ident, "the clock was set right just now")
+        self.repo.write("conf/shop.yml", self.settings(self.port, f"{PASSWORD}\ntoken: {TOKEN}"))
+        daemon.wait_state("settings", "warn")
+        self.note(daemon, ident, f"settings edited, with {TOKEN} in them")
+        daemon.kill()
+        daemon.start()
+        daemon.wait_state("settings", "warn")
+        self.note(daemon, ident, "runbookd itself was ended and started")
+        self.run_service()
+        daemon.wait_state("shop", "ok")
+        self.note(daemon, ident, "shop answers again")
+        self.repo.write("conf/shop.yml", self.settings(self.port))
+        daemon.wait_state("settings", "ok")
+        self.assertEqual(200, daemon.post(f"/api/v1/incidents/{ident}/close", b'{"text": "an edit by mistake", "who": "ada"}').status)
+        return ident
+
     def test_it_is_told_as_it_happened(self):
         daemon = self.start()
         began = datetime.datetime.now(datetime.timezone.utc)
@@ -182,8 +197,61 @@ class SteppedBack(unittest.TestCase):
         with open(self.repo.join("pm", os.listdir(self.repo.join("pm"))[0]), "rb") as file:
             self.is_clean("the written post-mortem", file.read())
         self.nothing_leaks(daemon, ident)
-        if os.environ.get("RB_SHOW"):
-            print(text, german, sep="\n=====\n", file=sys.stderr)
+
+
+@needs_linux
+class SteppedBackWithContainer(Played):
+    """The same with a real engine: a container that is killed, its mounted configuration that is edited, a restart that fails, and its last words."""
+    SCRIPT = f"cat /etc/app.yml; grep -q '^mode: ok' /etc/app.yml || {{ echo 'bad mode, token {TOKEN}'; exit 3; }}; sleep 3600"
+    CONFIG = """
+defaults: {{every: 1s, timeout: 5s}}
+checks:
+  - {{name: stack, kind: compose, socket: "{socket}", project: shop, services: [app], window: 1s, severity: page}}
+  - {{name: settings, kind: drift, files: ["conf/*"]}}
+"""
+
+    def settings(self, mode, secret=""):
+        """In place, so that the mount sees it."""
+        with open(self.repo.join("conf", "app.yml"), "r+", encoding="ascii") as file:
+            file.truncate()
+            file.write(f"mode: {mode}\n{secret}")
+
+    def start(self, engine):
+        self.repo = enter(self, Repo({"conf/app.yml": "mode: ok\n"}))
+        engine.run("app", ["/bin/sh", "-c", self.SCRIPT], project="shop", service="app", Binds=[self.repo.join("conf", "app.yml") + ":/etc/app.yml:ro"])
+        daemon = enter(self, Daemon(self.CONFIG.format(socket=engine.socket), root=self.repo.path, env=self.clock.env()))
+        daemon.wait_state("stack", "ok")
+        self.accept(daemon)
+        return daemon
+
+    def play(self, daemon, engine):
+        engine.do("app", "kill")
+        daemon.wait_state("stack", "fail")
+        ident = self.open(daemon, "app is gone")
+        self.note(daemon, ident, "the clock was set right just now")
+        self.settings("broken", f"token: {TOKEN}\npassword: {PASSWORD}\n")
+        daemon.wait_state("settings", "warn")
+        engine.do("app", "start")
+        until(lambda: "code 3" in daemon.check("stack")["message"], 15, what="the restart that failed")
+        self.assertIn("bad mode", daemon.text("/status", accept="application/json"), "its last words are told")
+        self.note(daemon, ident, "started again, in vain")
+        self.settings("ok")
+        daemon.wait_state("settings", "ok")
+        engine.do("app", "start")
+        daemon.wait_state("stack", "ok")
+        self.assertEqual(200, daemon.post(f"/api/v1/incidents/{ident}/close", b'{"text": "an edit by mistake"}').status)
+        return ident
+
+    def test_it_is_told_as_it_happened(self):
+        engine = enter(self, Engine())
+        daemon = self.start(engine)
+        ident = self.play(daemon, engine)
+        text = daemon.text(f"/api/v1/incidents/{ident}/postmortem", accept="text/markdown")
+        rows, whole = self.rows(text)
+        self.in_order(rows, ["stack.*ok → fail", "^opened", "^clock_step", "clock was set right", "changed conf", "^container.*exit code 3", "in vain", "conf.*as accepted again", "stack.*fail → ok",
+                             "^closed.*an edit by mistake"], whole)
+        self.assertIn("137", text, "how it ended")
+        self.nothing_leaks(daemon, ident)
 
 
 if __name__ == "__main__":
