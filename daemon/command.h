@@ -51,6 +51,8 @@ struct rb_command_queue;
 /* Returns false when it is full (answer 503). Wakes the loop. Takes its own reference. */
 struct ev_loop;
 #define RB_COMMAND_QUEUE_MAX 64u
+/* Besides: plain rounds, which carry nothing and share one. As many as the server has connections, so that a burst of GET /triage is never answered with old results. */
+#define RB_COMMAND_ROUNDS_MAX 512u
 /* `handler` runs on the loop thread, once a command, and takes over the queue's reference: it (or whoever it hands the command to) must end it by rb_command_complete. NULL when memory is out. */
 struct rb_command_queue *rb_command_queue_new(struct ev_loop *loop, void (*handler)(struct rb_command *command, void *arg), void *arg);
 /* Completes what is still queued with 503 "stopping". Loop thread; after it no submit may come (free the server first). */

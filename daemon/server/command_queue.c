@@ -12,12 +12,18 @@
 struct rb_command_queue {
     struct ev_loop *loop;
     ev_async wake;
-    pthread_mutex_t lock; /* guards the list and the count */
+    pthread_mutex_t lock; /* guards the list and the counts */
     struct rb_command *head, *tail;
-    unsigned count;
+    unsigned count, rounds; /* all but plain rounds; plain rounds */
     void (*handler)(struct rb_command *command, void *arg);
     void *arg;
 };
+
+/* The count that a command belongs to. */
+static unsigned *count_of(struct rb_command_queue *queue, const struct rb_command *command)
+{
+    return command->type == RB_COMMAND_ROUND && !command->opens_incident ? &queue->rounds : &queue->count;
+}
 
 static struct rb_command *take(struct rb_command_queue *queue)
 {
@@ -27,7 +33,7 @@ static struct rb_command *take(struct rb_command_queue *queue)
         queue->head = command->next;
         if (!queue->head)
             queue->tail = NULL;
-        queue->count--;
+        (*count_of(queue, command))--;
         command->next = NULL;
     }
     pthread_mutex_unlock(&queue->lock);
@@ -39,7 +45,7 @@ static void on_wake(struct ev_loop *loop, ev_async *watcher, int events)
     (void)loop;
     (void)events;
     struct rb_command_queue *queue = watcher->data;
-    /* At most what fits in the queue at once: a flood of commands must not starve the loop's timers. */
+    /* So many at once: a flood of commands must not starve the loop's timers. */
     for (unsigned i = 0; i < RB_COMMAND_QUEUE_MAX; i++) {
         struct rb_command *command = take(queue);
         if (!command)
@@ -71,7 +77,8 @@ struct rb_command_queue *rb_command_queue_new(struct ev_loop *loop, void (*handl
 bool rb_command_submit(struct rb_command_queue *queue, struct rb_command *command)
 {
     pthread_mutex_lock(&queue->lock);
-    bool room = queue->count < RB_COMMAND_QUEUE_MAX;
+    unsigned *count = count_of(queue, command);
+    bool room = *count < (count == &queue->rounds ? RB_COMMAND_ROUNDS_MAX : RB_COMMAND_QUEUE_MAX);
     if (room) {
         rb_command_ref(command);
         command->next = NULL;
@@ -80,7 +87,7 @@ bool rb_command_submit(struct rb_command_queue *queue, struct rb_command *comman
         else
             queue->head = command;
         queue->tail = command;
-        queue->count++;
+        (*count)++;
     }
     pthread_mutex_unlock(&queue->lock);
     if (room)

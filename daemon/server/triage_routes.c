@@ -17,6 +17,8 @@
 #define WRITE_SLACK         RB_NS_PER_S /* behind the deadline: the incident has to reach the disk */
 #define DIAGNOSIS_MAX       ((size_t)16 << 20)
 
+_Static_assert(RB_COMMAND_ROUNDS_MAX >= RB_CONNECTIONS_MAX, "each connection can wait for a round");
+
 static const char *const types[] = {
     [RB_REPORT_TEXT] = "text/plain; charset=utf-8", [RB_REPORT_JSON] = "application/json", [RB_REPORT_HTML] = "text/html; charset=utf-8"};
 

@@ -67,6 +67,32 @@ START_TEST(test_order_and_bound)
 }
 END_TEST
 
+/* A burst of GET /triage leaves room for the others, and the other way round; what opens an incident is one of the others. */
+START_TEST(test_rounds_are_counted_apart)
+{
+    struct seen seen = {.loop = ev_loop_new(0), .wanted = RB_COMMAND_QUEUE_MAX + RB_COMMAND_ROUNDS_MAX};
+    struct rb_command_queue *queue = rb_command_queue_new(seen.loop, handle, &seen);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        for (unsigned i = 0; i < RB_COMMAND_QUEUE_MAX + RB_COMMAND_ROUNDS_MAX + 2; i++) {
+            struct rb_command *command = make(&seen, 'r');
+            bool plain = i > RB_COMMAND_QUEUE_MAX;
+            command->type = plain || i % 2 ? RB_COMMAND_ROUND : RB_COMMAND_RUN;
+            command->opens_incident = !plain && i % 2;
+            bool over = i == RB_COMMAND_QUEUE_MAX || i > RB_COMMAND_QUEUE_MAX + RB_COMMAND_ROUNDS_MAX;
+            ck_assert_int_eq(rb_command_submit(queue, command), !over);
+            rb_command_unref(command);
+        }
+        seen.handled = 0;
+        ev_ref(seen.loop);
+        ev_run(seen.loop, 0);
+        ev_unref(seen.loop);
+        ck_assert_uint_eq(seen.handled, seen.wanted);
+    }
+    rb_command_queue_free(queue);
+    ev_loop_destroy(seen.loop);
+}
+END_TEST
+
 static void *submit_some(void *arg)
 {
     void **args = arg;
@@ -110,4 +136,4 @@ START_TEST(test_free_accepts_null)
 }
 END_TEST
 
-RB_TEST_MAIN("command", test_order_and_bound, test_from_another_thread, test_free_accepts_null)
+RB_TEST_MAIN("command", test_order_and_bound, test_rounds_are_counted_apart, test_from_another_thread, test_free_accepts_null)
