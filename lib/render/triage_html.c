@@ -146,6 +146,11 @@ static void add_cause(const struct rb_triage *t, size_t rank, struct rb_buf *out
     rb_buf_adds(out, "</dl>\n");
     if (cause->runbook)
         add_section(t, cause->check, out);
+    if (cause->todo_count) {
+        rb_buf_adds(out, "<p class=\"dim\">");
+        rb_html_text(out, rb_message(t->language, RB_MSG_DO));
+        rb_buf_adds(out, "</p>\n");
+    }
     commands(out, t, cause->todo, cause->todo_count);
     rb_buf_adds(out, "</div>\n");
 }
@@ -229,11 +234,6 @@ int rb_render_triage_html(const struct rb_view *view, const struct rb_diagnosis 
     rb_buf_adds(out, "</dl>\n");
     for (size_t i = 0; i < diagnosis->cause_count; i++)
         add_cause(&t, i, out);
-    if (diagnosis->cause_count) {
-        rb_buf_adds(out, "<p class=\"dim\">");
-        rb_html_text(out, rb_message(language, RB_MSG_DO));
-        rb_buf_adds(out, "</p>\n");
-    }
     add_rest(&t, out);
     rb_html_tail(out);
     return rb_buf_check(out, "triage page", err);
