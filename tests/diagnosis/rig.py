@@ -11,10 +11,11 @@ import fnmatch
 import io
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 import traceback
 import unittest
@@ -184,9 +185,7 @@ def inside(options):
                 result = played(world, every[name])
                 print(json.dumps(result), flush=True)
                 if options.keep and not good(result):
-                    print(f"kept: {world.folder}, process {os.getpid()} in its own process namespace; enter with\n"
-                          f"  nsenter -t $(pgrep -f 'rig.py.*--inside' | tail -1) -a\nDOCKER_HOST=unix://{world.engine.socket}, daemons on 9112 (depends_on) and 9113",
-                          file=sys.stderr, flush=True)
+                    print(json.dumps({"kept": f"DOCKER_HOST=unix://{world.engine.socket}, daemons on 9112 (depends_on) and 9113, {world.folder}"}), flush=True)
                     signal.pause()
                 world.sleep_daemons()
     except (Unavailable, unittest.SkipTest) as error:
@@ -211,27 +210,48 @@ def cannot():
 
 def run_all(options, wanted):
     """Results as they come, from `jobs` worlds side by side."""
-    import selectors
     jobs = 1 if options.keep else max(1, min(options.jobs, len(wanted) // 3))
     todo = [one.name for one in wanted] * options.times
-    children, watch = [], selectors.DefaultSelector()
+    children, lines = [], queue.Queue()
+
+    def listen(child):
+        for text in child.stdout:
+            lines.put(text)
+        lines.put(None)
+
     for job in range(jobs):
         argv = [*NAMESPACES, sys.executable, os.path.join(HERE, "rig.py"), "--binary", os.path.realpath(options.binary), "--inside", json.dumps(todo[job::jobs])]
-        child = subprocess.Popen(argv + (["--keep"] if options.keep else []), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        children.append(child)
-        watch.register(child.stdout, selectors.EVENT_READ)
+        children.append(subprocess.Popen(argv + (["--keep"] if options.keep else []), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL))
+        threading.Thread(target=listen, args=(children[-1],), daemon=True).start()
     try:
-        while watch.get_map():
-            for key, _ in watch.select():
-                text = key.fileobj.readline()
-                if text:
-                    yield json.loads(text)
-                else:
-                    watch.unregister(key.fileobj)
+        left = jobs
+        while left:
+            text = lines.get()
+            if text is None:
+                left -= 1
+            elif text.startswith(b'{"kept"'):
+                print(f"kept; enter with: nsenter -t {first_below(children[0].pid)} -a\n{json.loads(text)['kept']}", file=sys.stderr, flush=True)
+            else:
+                yield json.loads(text)
     finally:
         for child in children:
-            child.terminate()
-            child.wait()
+            end(child)
+
+
+def first_below(pid):
+    """The process in the namespaces: unshare's child."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return int((file.read().split() or ["0"])[0])
+
+
+def end(child):
+    """The world inside takes itself down; unshare passes no signal on."""
+    try:
+        os.kill(first_below(child.pid) or child.pid, signal.SIGTERM)
+        child.wait(30)
+    except (OSError, subprocess.TimeoutExpired):
+        child.kill()
+        child.wait()
 
 
 def main():
@@ -257,6 +277,7 @@ def main():
         print(said.getvalue())
         note(options, "FAIL diagnosis rig: its own scoring is wrong, so that nothing it says counts")
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
     started, results = time.monotonic(), []
     print(score.HEAD)
     for result in run_all(options, wanted):
