@@ -442,6 +442,7 @@ static enum rb_net_failure failure_of_errno(long number, enum rb_net_failure fal
     case EPIPE:
         return RB_NET_RESET;
     case ETIMEDOUT:
+    case EAGAIN: /* a unix socket whose backlog is full */
         return RB_NET_CONNECT_TIMEOUT;
     case ENETUNREACH:
     case EHOSTUNREACH:

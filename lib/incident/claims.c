@@ -344,8 +344,9 @@ static void enter_container(struct reading *r, size_t fact)
 {
     r->container = r->record->facts[fact].value;
     r->unit_serves = rb_container_serves(r->record, fact, &r->needs);
-    /* It runs, but it is what the warning is about: another image, a crash a moment ago. */
-    if (rb_view_state(r->view, r->check) == RB_STATE_WARN && names(r->record->message, r->container))
+    /* It runs, but it is what the finding is about: another image, a crash a moment ago, one after the other. */
+    enum rb_state state = rb_view_state(r->view, r->check);
+    if ((state == RB_STATE_WARN || state == RB_STATE_FAIL) && names(r->record->message, r->container))
         r->unit_serves = false;
 }
 

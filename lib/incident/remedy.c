@@ -133,11 +133,11 @@ static bool undo_changes(struct sheet *s)
 /* The command line is one text by now: an argument with a blank in it cannot be told from two, and what was masked cannot be run. What the engine starts for a container is started with it. */
 static void start_again(struct sheet *s)
 {
-    const char *owner = rb_fact_of(s->record, RB_FACT_OWNER);
-    if (owner && rb_listener_is_proxy(owner))
-        return;
     const char *cwd = rb_fact_of(s->record, RB_FACT_CWD), *command = rb_fact_of(s->record, RB_FACT_COMMAND);
     if (!command || strstr(command, "***") || strstr(command, "[redacted"))
+        return;
+    const char *program = rb_arena_strndup(s->d->arena, command, strcspn(command, " "));
+    if (!program || rb_listener_is_proxy(strrchr(program, '/') ? strrchr(program, '/') + 1 : program))
         return;
     RB_BUF_AUTO line;
     rb_buf_init(&line, LINE_MAX);
@@ -162,15 +162,19 @@ static void start_again(struct sheet *s)
         add_line(s, rb_arena_strdup(s->d->arena, rb_buf_str(&line)));
 }
 
-static void vanished_listener(struct sheet *s)
+static void start_listener(struct sheet *s)
 {
     const char *container = rb_fact_of(s->record, RB_FACT_CONTAINER);
-    if (container) {
-        DO(s, "docker logs --tail 50 %", container);
+    if (container)
         DO(s, "docker start %", container);
-        return;
-    }
-    start_again(s);
+    else
+        start_again(s);
+}
+
+static void vanished_listener(struct sheet *s)
+{
+    DO(s, "docker logs --tail 50 %", rb_fact_of(s->record, RB_FACT_CONTAINER));
+    start_listener(s);
 }
 
 static void stranger(struct sheet *s)
@@ -180,6 +184,7 @@ static void stranger(struct sheet *s)
     const char *end = pid ? fill(s, "kill %", (const char *const[]){pid, NULL}) : NULL;
     if (end)
         add_line(s, rb_arena_printf(s->d->arena, "%s   # ends that stranger; only when nobody needs it", end));
+    start_again(s);
 }
 
 static void engine_down(struct sheet *s)
@@ -304,6 +309,8 @@ static const struct remedy remedies[] = {
     {"compose", "missing", bring_up},
     {"compose", "not_started", bring_up},
     {"compose", "absent", bring_up},
+    {"compose", "image_changed", bring_up},
+    {"compose", "config_differs", bring_up},
     {"git", "operation", end_operation},
     {"git", "detached", switch_back},
     {"git", "wrong_branch", switch_back},
@@ -419,7 +426,7 @@ static void start_symptoms(const struct sheet *of_cause)
         struct sheet s = *of_cause;
         s.record = record_of(s.d, check);
         if (rb_check_is(s.d->view, check, "port") && strcmp(s.record->reason, "not_listening") == 0)
-            vanished_listener(&s);
+            start_listener(&s);
         for (size_t h = 0; rb_check_is(s.d->view, check, "compose") && h < s.record->hint_count; h++) {
             if (strncmp(s.record->hints[h], "docker start ", 13) == 0 || strncmp(s.record->hints[h], "docker restart ", 15) == 0)
                 add_line(&s, s.record->hints[h]);

@@ -226,7 +226,8 @@ static bool expand(struct run *run, const char *pattern, struct rb_found_list *o
     else if (code < 0)
         rb_outcome_raise(run->out, RB_RESULT_UNKNOWN, "unreadable", "%s", err.message);
     else if (out->unreachable > 0)
-        rb_outcome_raise(run->out, RB_RESULT_UNKNOWN, "unreadable", "%s: %zu folders could not be looked into", pattern, out->unreachable);
+        rb_outcome_raise(run->out, RB_RESULT_UNKNOWN, "unreadable", "%s: %zu folder%s could not be looked into", pattern, out->unreachable,
+                         out->unreachable == 1 ? "" : "s");
     return code == 0;
 }
 

@@ -20,6 +20,7 @@
 #include "runbook/check/docker_publish.h"
 #include "runbook/check/facts.h"
 #include "runbook/check/listener.h"
+#include "runbook/check/net.h"
 
 #define MARKER_MAX_BODY ((size_t)4 << 20)
 
@@ -163,12 +164,13 @@ static void remember(const struct rb_check_ctx *ctx, const struct rb_listener *l
     clip(memory->cwd, sizeof memory->cwd, find_cwd(ctx, listener->pid));
 }
 
-static void owner_facts(const struct port_memory *memory, struct rb_outcome *out)
+/* `stranger`: who holds the port now and should not; how to start the right one is what was seen of it last. NULL: nobody else. */
+static void owner_facts(const struct port_memory *memory, const struct rb_listener *stranger, struct rb_outcome *out)
 {
-    if (!memory->seen)
+    if (!memory->seen && !stranger)
         return;
-    rb_outcome_fact(out, RB_FACT_PID, "%ld", (long)memory->pid);
-    rb_outcome_fact(out, RB_FACT_OWNER, "%s", memory->name);
+    rb_outcome_fact(out, RB_FACT_PID, "%ld", (long)(stranger ? stranger->pid : memory->pid));
+    rb_outcome_fact(out, RB_FACT_OWNER, "%s", stranger ? stranger->name : memory->name);
     if (memory->cwd[0])
         rb_outcome_fact(out, RB_FACT_CWD, "%s", memory->cwd);
     if (memory->command[0])
@@ -228,7 +230,7 @@ static void nobody_listens(const struct rb_check_ctx *ctx, unsigned port, struct
                             rb_time_human(when, memory->seen_wall_ns), memory->command[0] ? memory->command : "command line unknown");
         if (memory->cwd[0])
             rb_outcome_evidence(out, "its working folder: %s", memory->cwd);
-        owner_facts(memory, out);
+        owner_facts(memory, NULL, out);
     }
     if (memory->container[0])
         rb_outcome_evidence(out, "it was forwarded to container %s", rb_docker_clean(memory->container, ctx->arena));
@@ -269,10 +271,13 @@ static void somebody_listens(const struct rb_check_ctx *ctx, unsigned port, cons
     bool named = out->result > RB_RESULT_OK && strcmp(out->reason, "exposed") != 0;
     if (!named)
         rb_outcome_say(out, "port %u is held by %s", port, state->holder);
+    bool stranger = strcmp(out->reason, "wrong_owner") == 0 || strcmp(out->reason, "taken") == 0;
     if (first->owner == RB_OWNER_KNOWN) {
-        remember(ctx, first);
-        rb_outcome_evidence(out, "command: %s", memory->command[0] ? memory->command : "unknown");
-        owner_facts(memory, out);
+        if (!stranger)
+            remember(ctx, first);
+        const char *command = stranger ? rb_net_clean(ctx->arena, first->command) : memory->command;
+        rb_outcome_evidence(out, "command: %s", command[0] ? command : "unknown");
+        owner_facts(memory, stranger ? first : NULL, out);
     }
     if (out->result > RB_RESULT_OK)
         hints(port, out);
@@ -395,7 +400,13 @@ static void nobody_publishes(const struct rb_check_ctx *ctx, const struct rb_doc
         rb_outcome_evidence(out, "no container of this engine publishes the port");
         return;
     }
-    if (state->holder)
+    /* Between two views of the engine: it holds the port already, or still, for a container that comes or goes. */
+    bool comes = named && (named->state == RB_DOCKER_STATE_RESTARTING || named->state == RB_DOCKER_STATE_CREATED ||
+                           named->state == RB_DOCKER_STATE_RUNNING);
+    if (state->holder && comes)
+        rb_outcome_raise(out, RB_RESULT_FAIL, "not_listening", "container %s is %s and does not publish port %u",
+                         rb_docker_clean(named->name, ctx->arena), rb_docker_state_name(named->state), (unsigned)o->port);
+    else if (state->holder)
         rb_outcome_raise(out, RB_RESULT_FAIL, "wrong_owner", "port %u is held by %s, and no container publishes it; expected container %s",
                          (unsigned)o->port, state->holder, o->container);
     if (named) {

@@ -11,7 +11,7 @@
 #define MAX_COLUMNS    100u
 #define SCRATCH        ((size_t)256 * 1024)
 #define LIST_SHOWN     4u
-#define TODO_SHOWN     6u
+#define TODO_SHOWN     10u
 #define DIFF_LINES     4u
 #define SECTION_COLUMN 10u
 #define SECTION_SHOWN  8u

@@ -45,7 +45,8 @@ def _private_lists():
     base = os.path.join(DEV, "apt")
     for name in ("lists/partial", "cache/archives/partial"):
         os.makedirs(os.path.join(base, name), exist_ok=True)
-    options = ["-o", f"Dir::State::lists={base}/lists", "-o", f"Dir::Cache={base}/cache", "-o", "APT::Sandbox::User="]
+    options = ["-o", f"Dir::State::lists={base}/lists", "-o", f"Dir::Cache={base}/cache", "-o", "APT::Sandbox::User=",
+               "-o", "Dir::State::status=/dev/null"]  # what is installed here is not what can be fetched
     ok, text = _run(["apt-get", *options, "update", "-qq"])
     return options, None if ok else text
 

@@ -28,6 +28,7 @@ struct compose_known {
     int64_t restarts, window_restarts; /* counters as last seen, and when the window began */
     int64_t window_ns, image_ns;       /* elapsed clock; 0: no */
     int64_t ended_ns;                  /* wall: the end that `by_request` is about */
+    int64_t oom_ns;                    /* elapsed clock: since when the engine tells of an out of memory; 0: it does not */
     bool by_request, alone, oom;
 };
 
@@ -49,6 +50,7 @@ struct compose_finding {
     bool by_request; /* somebody asked the engine to end it */
     bool alone;      /* nobody did: the event log has its end without that */
     bool changed_image;
+    bool old_oom; /* told of for longer than the window: the engine forgets it only with the container */
 };
 
 struct compose_unit {

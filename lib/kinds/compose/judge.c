@@ -114,6 +114,11 @@ void rb_compose_compare(const struct rb_check_ctx *ctx, struct compose_unit *uni
     }
     known->restarts = container->restart_count;
     (void)snprintf(known->id, sizeof known->id, "%.*s", (int)sizeof known->id - 1, container->id);
+    if (!container->oom_killed || other)
+        known->oom_ns = 0;
+    if (container->oom_killed && !known->oom_ns)
+        known->oom_ns = now;
+    unit->finding.old_oom = known->oom_ns && now - known->oom_ns > window_ns;
     unit->finding.changed_image = known->image_ns && now - known->image_ns <= window_ns;
 }
 
@@ -205,7 +210,7 @@ static void judge_running(const struct rb_check_ctx *ctx, const struct compose_s
              rb_arena_printf(ctx->arena, "is unhealthy: its health check failed %lld times in a row", (long long)container->health_streak));
     else if (container->health == RB_DOCKER_HEALTH_STARTING)
         find(unit, RB_RESULT_WARN, "starting", "has not passed its health check yet");
-    if (container->oom_killed)
+    if (container->oom_killed && !unit->finding.old_oom)
         find(unit, RB_RESULT_WARN, "oom", "runs, but a process in it ran out of memory");
 }
 
