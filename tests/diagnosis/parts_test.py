@@ -120,7 +120,7 @@ def spool(w, options="size=1m"):
         subprocess.run(["umount", "-l", w.path("spool")], check=False)
         os.rmdir(w.path("spool"))
     w.undo.append(undo)
-    team_has(w, {"scripts/enqueue.sh": "#!/bin/sh\n# Puts one order into the spool.\nset -e\nhead -c 8192 /dev/zero > \"$SPOOL/order.new\"\nrm \"$SPOOL/order.new\"\n"}, ["scripts/enqueue.sh"])
+    team_has(w, {"scripts/enqueue.sh": "#!/bin/sh\n# Puts one order into the spool.\nset -e\nhead -c 8192 /dev/zero > \"$SPOOL/order.$$\"\nrm \"$SPOOL/order.$$\"\n"}, ["scripts/enqueue.sh"])
 
 
 def spool_checks(w):
@@ -143,9 +143,9 @@ def fill_spool(w, share=1.0):
             pass
 
 
-def fill_inodes(w):
+def fill_inodes(w, count=100000):
     try:
-        for number in range(100000):
+        for number in range(count):
             with open(w.path("spool", f"order.{number}"), "wb") as file:
                 os.fchown(file.fileno(), UID, UID)
     except OSError:

@@ -526,7 +526,10 @@ def _(w):
           symptoms=["dashboard-port", "dashboard"], words=["shop-dashboard-1", "memory"], prepare=lambda w: w.run_container("dashboard", RestartPolicy={"Name": "on-failure", "MaximumRetryCount": 2}, memory=64),
           shows={"shop-stack": "oom", "dashboard": "fail"})
 def _(w):
-    w.tell("dashboard", "leak")
+    until = time.monotonic() + 12
+    while w.engine.inspect("shop-dashboard-1")["State"]["Status"] != "exited" and time.monotonic() < until:
+        w.tell("dashboard", "leak")
+        time.sleep(0.4)
 
 
 @scenario("spool-fills-beside-an-edit", "slow_burn coincidence", truth="the spool filled until it was full; an edit in between has nothing to do with it", causes=["spool-disk"], symptoms=["enqueue"],
@@ -667,3 +670,252 @@ def _(w):
           shows={"db": "closed", "api": "fail", "dashboard": "fail"})
 def _(w):
     w.tell("db", "drop")
+
+
+# ---- a later look at other things that happen
+
+@scenario("compose-file-broken", "simple repair", truth="an edit broke the compose file; what runs, runs", causes=[("configs", "shop-stack")], words=["docker-compose.yml"], shows={"configs": "broken", "api": "ok"})
+def _(w):
+    w.edit("docker-compose.yml", "  api:\n", "  api\n")
+
+
+@scenario("image-bumped-but-not-deployed", "coincidence", truth="the compose file names a newer image since a moment; nobody has deployed it, and nothing is broken", verdict="healthy", shows={"config-drift": "warn", "dashboard": "ok"})
+def _(w):
+    w.edit("docker-compose.yml", "image: test/shop:1\n    ports: [\"3000:3000\"]", "image: test/shop:2\n    ports: [\"3000:3000\"]")
+
+
+@scenario("published-elsewhere", "simple", truth="the api was made anew and publishes another port", causes=["api-port"], symptoms=["prom", *API_DOWN], words=["8080"],
+          shows={"api-port": "not_listening", "api": "refused", "dashboard": "fail", "prom": "fail"})
+def _(w):
+    w.run_container("api", PortBindings={"8080/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8088"}]})
+
+
+@scenario("file-became-a-folder", "simple", truth="the api's configuration was moved away; when its container was made anew, the engine made a folder in its place, and the api cannot start",
+          causes=[("shop-stack", "payments-off", "configs")], symptoms=["api-port", "prom", *API_DOWN], words=["config/api.toml", "shop-api-1"],
+          shows={"shop-stack": "exited", "payments-off": "fail", "dashboard": "fail", "prom": "fail"})
+def _(w):
+    w.undo.append(lambda: os.path.isdir(w.file("config/api.toml")) and os.rmdir(w.file("config/api.toml")))
+    os.unlink(w.file("config/api.toml"))
+    w.run_container("api")
+
+
+@scenario("backup-does-not-come", "slow_burn", truth="the nightly backup was not made, and the last one is too old now", causes=["backup"], words=["backups"], shows={"backup": "too_old"},
+          checks=lambda w: [{"name": "backup", "kind": "path", "exist": ["backups/*.tar"], "max_age": "26h", "age_of": "newest"}],
+          prepare=lambda w: (w.write("backups/one.tar", "one\n", age=40 * 3600), w.write("backups/two.tar", "two\n", age=26 * 3600 - 14)))
+def _(w):
+    time.sleep(6)
+
+
+@scenario("key-file-too-open", "simple repair", truth="the key of the edge can be read by everybody", causes=["key-mode"], words=["shop.key"], shows={"key-mode": "wrong_mode"},
+          checks=lambda w: [{"name": "key-mode", "kind": "path", "exist": ["private/shop.key"], "mode": "0600"}],
+          prepare=lambda w: (w.write("private/shop.key", "not a key\n"), os.chmod(w.file("private/shop.key"), 0o600)))
+def _(w):
+    os.chmod(w.file("private/shop.key"), 0o644)
+
+
+@scenario("key-twice-in-json", "simple repair", truth="an edit put a key into a JSON file twice", causes=["configs"], words=["config/features.json", "new_checkout"], shows={"configs": "broken"})
+def _(w):
+    w.edit("config/features.json", '"colours"', '"new_checkout": true, "colours"')
+
+
+def two_limits(w):
+    w.git("checkout", "-q", "-b", "limits")
+    w.edit("config/limits.yaml", "per_minute: 600", "per_minute: 900")
+    w.commit("Raise the limit")
+    w.git("checkout", "-q", "main")
+    w.edit("config/limits.yaml", "per_minute: 600", "per_minute: 300")
+    w.commit("Lower the limit")
+
+
+def rebase(w):
+    w.git("rebase", "-q", "limits", check=False)
+
+
+@scenario("rebase-stopped", "simple repair", truth="a rebase stopped at a conflict; its markers broke a file that a script reads", causes=["repo"], symptoms=["configs", "quota"], words=["rebase"],
+          checks=parts.quota_checks, prepare=lambda w: (parts.team_has(w, parts.QUOTA, list(parts.QUOTA)), two_limits(w)), shows={"repo": "operation", "configs": "broken", "quota": "fail"})
+def _(w):
+    rebase(w)
+
+
+@scenario("script-edited-badly", "simple repair", truth="an edit broke the script of the report", causes=["report"], words=["scripts/report.sh"], shows={"report": "fail", "config-drift": "warn"})
+def _(w):
+    w.edit("scripts/report.sh", 'rows written"', "rows written")
+
+
+@scenario("script-hangs-after-an-edit", "simple repair", truth="an edit made the report wait for ever", causes=["report"], words=["scripts/report.sh"], shows={"report": "timeout", "config-drift": "warn"})
+def _(w):
+    w.edit("scripts/report.sh", "set -e\n", "set -e\nsleep 3600\n")
+
+
+# compound
+
+@scenario("two-containers-of-a-project", "compound", truth="the database ended, and an edit keeps the api from starting: two containers of one project", causes=["shop-stack"],
+          symptoms=["db-port", "db", "api-port", "prom", *API_DOWN], words=["shop-db-1", "shop-api-1"], shows={"shop-stack": "fail", "db": "fail", "api-port": "fail", "dashboard": "fail", "prom": "fail"})
+def _(w):
+    w.tell("db", "exit 33 fatal: no such tablespace")
+    w.edit("config/api.toml", "pool = 8", "pool = [8]")
+    time.sleep(1.5)
+    w.act("api", "restart")
+
+
+@scenario("json-broken-and-file-gone", "compound repair", truth="one file was broken by an edit, another was deleted; only the second is needed by the report", causes=["configs", "files"],
+          symptoms=["report"], words=["config/features.json", "config/report.toml"], shows={"configs": "broken", "files": "missing", "report": "fail"})
+def _(w):
+    w.edit("config/features.json", '{"new', '{new')
+    os.unlink(w.file("config/report.toml"))
+
+
+@scenario("rebase-and-database-killed", "compound", truth="a rebase stopped at a conflict, and the database was killed: nothing to do with each other", causes=["repo", "shop-stack"],
+          symptoms=["configs", *DB_DOWN], words=["rebase", "shop-db-1"], prepare=two_limits, shows={"repo": "operation", "configs": "broken", "shop-stack": "fail", "dashboard": "fail"})
+def _(w):
+    rebase(w)
+    w.act("db", "kill")
+
+
+@scenario("job-removed-and-disk-full", "compound", truth="a job was taken out of the scrape configuration, and the data disk is full", causes=["prom", "data-disk"],
+          symptoms=["report", *API_DOWN], words=["pricing"], shows={"prom": "job_missing", "data-disk": "disk_low", "report": "fail", "dashboard": "fail"})
+def _(w):
+    w.edit("config/prometheus.yml", '  - job_name: pricing\n    static_configs:\n      - targets: ["host.docker.internal:9101"]\n', "")
+    time.sleep(1.2)
+    w.act("prometheus", "kill", "?signal=HUP")
+    w.fill_disk()
+
+
+@scenario("ledger-gone-on-a-wrong-branch", "compound", truth="the service on the unix socket was killed, and another branch is checked out", causes=["ledger", "repo"], symptoms=["books"],
+          checks=parts.ledger_checks, prepare=lambda w: (parts.ledger(w), w.git("branch", "try")), shows={"ledger": "refused", "books": "fail", "repo": "wrong_branch"})
+def _(w):
+    w.git("checkout", "-q", "try")
+    parts.end_ledger(w)
+
+
+@scenario("tool-and-certificate-and-worker", "compound", truth="a program was removed, the edge got a certificate that nobody trusts, and the worker runs armed: three things", causes=["env-off", "squeeze", "edge"],
+          symptoms=["pack"], words=["VIOLATED", "squeeze", "self-signed"], checks=parts.pack_checks, prepare=lambda w: parts.team_has(w, parts.PACK, list(parts.PACK)),
+          shows={"env-off": "denied_set", "squeeze": "not_found", "pack": "fail", "edge": "tls_self_signed"})
+def _(w):
+    os.unlink(w.file("tools/bin/squeeze"))
+    worker_with(w, {"PAY_LIVE": "true"})
+    parts.serve_certificate(w, parts.certificate(w, trusted=False))
+
+
+# coincidence
+
+@scenario("pull-of-many-files-before-a-crash", "coincidence", truth="the database crashed; the commits that were pulled a moment before have nothing that it reads", causes=["shop-stack"], symptoms=DB_DOWN,
+          words=["shop-db-1", "code 40"], not_words=["rows = 25", "per_minute: 700"], standing=["config-drift"], noise_shows={"config-drift": "warn"}, shows={"shop-stack": "exited", "dashboard": "fail"},
+          noise=lambda w: (w.edit("config/report.toml", "rows = 20", "rows = 25"), w.edit("config/limits.yaml", "600", "700"), w.edit("docs/notes.md", "Nothing", "Something"), w.commit("Several things")))
+def _(w):
+    w.tell("db", "exit 40 fatal: page cache is inconsistent")
+
+
+@scenario("right-edit-among-others", "coincidence", truth="of two edits in the same moment one keeps the api from starting, the other says nothing", causes=["shop-stack"],
+          symptoms=["api-port", "prom", *API_DOWN], words=["config/api.toml", "shop-api-1"], not_words=["sessions: 9"], shows={"shop-stack": "exited", "dashboard": "fail", "prom": "fail"})
+def _(w):
+    w.edit("config/limits.yaml", "sessions: 5", "sessions: 9")
+    w.edit("config/api.toml", "pool = 8", 'pool = "many"')
+    time.sleep(1.2)
+    w.act("api", "restart")
+
+
+@scenario("reload-before-a-kill", "coincidence", truth="an exporter was killed; that runbookd was told to read its configuration anew a moment before is routine", causes=["orders-port"], symptoms=["orders", "prom"],
+          noise=lambda w: [daemon.signal(signal.SIGHUP) for daemon in w.daemons.values()], shows={"orders": "fail", "prom": "fail"})
+def _(w):
+    w.kill("orders")
+
+
+@scenario("namesake-that-ended-long-ago", "coincidence", truth="the database was stopped; a container of a similar name, which ended with an error, belongs to somebody else", causes=["shop-stack"], symptoms=DB_DOWN,
+          words=["shop-db-1"], not_words=["shop-db-old-1", "code 99"], shows={"shop-stack": "fail", "dashboard": "fail"},
+          noise=lambda w: w.engine.run("shop-db-old-1", ["/bin/sh", "-c", "echo 'fatal: old' >&2; exit 99"], project="shopold", service="db", image="test/shop:1"))
+def _(w):
+    w.act("db", "stop")
+
+
+@scenario("cpu-hog-beside-a-kill", "coincidence", truth="the proxy was killed; a program beside it takes a whole processor", causes=["proxy-port"], symptoms=["proxy", "public", "dashboard"],
+          noise=lambda w: w.spawn(["/bin/sh", "-c", "while :; do :; done"]), shows={"proxy": "fail", "dashboard": "fail"})
+def _(w):
+    w.kill("proxy")
+
+
+@scenario("database-stopped-inside", "coincidence", truth="the database's process was stopped by a signal: its container runs, nothing answers and nothing tells why; an edit of the api's configuration a moment before was right",
+          undetermined=["db"], symptoms=API_DOWN, standing=["config-drift"], noise=lambda w: w.edit("config/api.toml", '"2s"', '"3s"'), noise_shows={"config-drift": "warn"},
+          shows={"db": "timeout", "api": "fail", "dashboard": "fail"})
+def _(w):
+    w.undo.append(lambda: w.act("db", "kill", "?signal=CONT"))
+    w.act("db", "kill", "?signal=STOP")
+
+
+@scenario("prometheus-stopped-inside", "coincidence", truth="Prometheus' process was stopped by a signal: its container runs, nothing answers and nothing tells why; the deploy of the dashboard a moment before says nothing",
+          undetermined=["prom-ready"], symptoms=["prom", "dashboard"], noise=lambda w: w.run_container("dashboard", env=["VERSION=4"]), noise_shows={"dashboard": "ok", "shop-stack": "ok"},
+          shows={"prom-ready": "timeout", "prom": "fail", "dashboard": "fail"})
+def _(w):
+    w.undo.append(lambda: w.act("prometheus", "kill", "?signal=CONT"))
+    w.act("prometheus", "kill", "?signal=STOP")
+
+
+# observer
+
+def close(w, *names):
+    for name in names:
+        os.chown(w.file(name), 0, 0)
+        os.chmod(w.file(name), 0o600)
+
+
+@scenario("guarded-file-closed", "observer", truth="the daemons may not read the file with the guarded key any more; it is as it was", verdict="undetermined", words=["UNKNOWN", "api.toml"],
+          shows={"payments-off": "unknown", "api": "ok"})
+def _(w):
+    close(w, "config/api.toml")
+
+
+@scenario("guarded-file-closed-and-prometheus-killed", "observer compound", truth="Prometheus was killed; that a file cannot be read is another matter", causes=["obs-stack"], symptoms=PROMETHEUS_DOWN,
+          words=["UNKNOWN", "obs-prometheus-1"], noise=lambda w: close(w, "config/api.toml"), noise_shows={"payments-off": "unknown"},
+          standing=["payments-off", "configs", "no-arming", "config-drift"], shows={"obs-stack": "fail", "dashboard": "fail", "prom": "fail"})
+def _(w):
+    w.act("prometheus", "kill")
+
+
+@scenario("disk-behind-a-closed-door", "observer", truth="the folder above the spool may not be entered by the daemons; the spool is well", verdict="undetermined", shows={"vault-disk": "unknown"},
+          checks=lambda w: [{"name": "vault-disk", "kind": "host", "disk": {"path": w.path("vault", "spool"), "warn_below": "1%"}}],
+          prepare=lambda w: (os.makedirs(w.path("vault", "spool")), w.undo.append(lambda: shutil.rmtree(w.path("vault")))))
+def _(w):
+    os.chmod(w.path("vault"), 0o700)
+
+
+@scenario("ledger-may-not-be-asked", "observer", truth="the socket's rights were changed so that the operator may not use it; the service runs", verdict="undetermined", shows={"ledger": "permission"},
+          checks=lambda w: parts.ledger_checks(w)[:1], prepare=parts.ledger)
+def _(w):
+    os.chown(parts.ledger_socket(w), 0, 0)
+    os.chmod(parts.ledger_socket(w), 0o600)
+
+
+@scenario("names-hang", "observer", truth="the name server hangs; all that is asked by its address is well", may=["names", "public"], shows={"public": "fail", "proxy": "ok"})
+def _(w):
+    w.stop_process("names")
+
+
+# recovery
+
+@scenario("licence-renewed", "recovery", truth="the dashboard crashed at every start until its licence was renewed", verdict="healthy", prepare=licence, shows={"shop-stack": "crash_loop"},
+          after=lambda w: (os.unlink(w.path("control", "ended")), w.act("dashboard", "restart")), after_shows={"shop-stack": "ok", "dashboard": "ok", "dashboard-port": "ok"})
+def _(w):
+    w.tell("ended", "")
+    one_crash(w)
+
+
+@scenario("rebase-aborted", "recovery", truth="a rebase stopped at a conflict and was given up before anybody asked", verdict="healthy", shows={"repo": "operation", "configs": "broken"},
+          prepare=two_limits, after=lambda w: w.git("rebase", "--abort"), after_shows={"repo": "ok", "configs": "ok", "config-drift": "ok"})
+def _(w):
+    rebase(w)
+
+
+@scenario("database-back-proxy-not", "recovery compound", truth="the database was killed and is back; the proxy, killed at the same time, is not", causes=["proxy-port"], symptoms=["proxy", "public", "dashboard"],
+          not_words=["code 137"], shows={"shop-stack": "fail", "proxy-port": "fail", "api": "fail"}, after=lambda w: w.act("db", "start"), after_shows={"shop-stack": "ok", "api": "ok", "proxy": "fail", "dashboard": "fail"})
+def _(w):
+    w.act("db", "kill")
+    w.kill("proxy")
+
+
+# slow burn
+
+@scenario("inodes-run-out", "slow_burn", truth="orders that nobody fetches used up the spool's inodes, little by little", causes=["spool-disk"], symptoms=["enqueue"], standing=["spool-disk"],
+          checks=parts.spool_checks, prepare=lambda w: parts.spool(w, "size=4m,nr_inodes=200"), noise=lambda w: parts.fill_inodes(w, 160), noise_shows={"spool-disk": "warn"},
+          shows={"spool-disk": "inodes_low", "enqueue": "fail"})
+def _(w):
+    parts.fill_inodes(w)
