@@ -231,6 +231,9 @@ static void add_facts(struct paper *p)
     add_fact(p, "Severity", "Schweregrad", rb_incident_text(incident, "severity"));
     add_fact(p, "Opened", "Eröffnet", rb_time_human(opened, rb_incident_opened_ns(incident)));
     add_fact(p, "Closed", "Geschlossen", rb_incident_is_open(incident) ? "" : rb_time_human(closed, rb_incident_closed_ns(incident)));
+    if (!rb_incident_is_open(incident) && rb_incident_closed_ns(incident) < rb_incident_opened_ns(incident))
+        line(p, "- The clock was set back between the two; the order of the timeline is the true one.",
+             "- Dazwischen wurde die Uhr zurückgestellt; die Reihenfolge der Zeitleiste stimmt.");
     add_fact(p, "Source", "Quelle", rb_incident_text(incident, "source"));
     add_fact(p, "Opened by", "Eröffnet von", rb_incident_text(incident, "who"));
     add_fact(p, "Host", "Rechner", rb_incident_text(incident, "host"));
@@ -251,28 +254,54 @@ static void add_summary(struct paper *p)
     line(p, "\nTo be filled in: what happened, in two sentences.", "\nAuszufüllen: was ist passiert, in zwei Sätzen.");
 }
 
+static bool is_state_of(const json_t *event, const char *check)
+{
+    return strcmp(text_of(event, "kind"), "state") == 0 && strcmp(text_of(event, "check"), check) == 0;
+}
+
+static bool is_bad(const json_t *event)
+{
+    return strcmp(text_of(event, "to"), "fail") == 0 || strcmp(text_of(event, "to"), "unknown") == 0;
+}
+
+/* The check became bad, and stayed so until the incident or became so in it: a trouble that was over before the opening is another story. */
+static bool is_impact(json_t *const *all, size_t count, size_t at)
+{
+    const char *check = text_of(all[at], "check");
+    if (!is_state_of(all[at], check) || !is_bad(all[at]))
+        return false;
+    size_t opened = 0;
+    while (opened < count && strcmp(text_of(all[opened], "kind"), "opened") != 0)
+        opened++;
+    for (size_t i = at + 1; i < opened && i < count; i++) {
+        if (is_state_of(all[i], check) && !is_bad(all[i]))
+            return false;
+    }
+    return true;
+}
+
 /* Every check whose state became bad while the incident was open or just before, once, in that order. */
 static void add_impact(struct paper *p)
 {
     size_t count, shown = 0;
     json_t **all = merged(p, &count);
-    for (size_t i = 0; i < count; i++) {
-        const char *check = text_of(all[i], "check"), *to = text_of(all[i], "to");
-        bool seen = strcmp(text_of(all[i], "kind"), "state") != 0 || (strcmp(to, "fail") != 0 && strcmp(to, "unknown") != 0);
-        for (size_t k = 0; k < i && !seen; k++)
-            seen = strcmp(text_of(all[k], "check"), check) == 0 && strcmp(text_of(all[k], "kind"), "state") == 0 &&
-                   (strcmp(text_of(all[k], "to"), "fail") == 0 || strcmp(text_of(all[k], "to"), "unknown") == 0);
-        if (seen)
+    bool *told = calloc(count + 1, sizeof *told);
+    for (size_t i = 0; told && i < count; i++) {
+        told[i] = is_impact(all, count, i);
+        for (size_t k = 0; told[i] && k < i; k++)
+            told[i] = !(told[k] && strcmp(text_of(all[k], "check"), text_of(all[i], "check")) == 0);
+        if (!told[i])
             continue;
         shown++;
         rb_buf_adds(p->out, "- ");
-        say(p, check);
+        say(p, text_of(all[i], "check"));
         rb_buf_adds(p->out, ": ");
-        say(p, to);
+        say(p, text_of(all[i], "to"));
         rb_buf_adds(p->out, pick(p, " since ", " seit "));
         say_time(p, number_of(all[i], "wall_ns"));
         rb_buf_addc(p->out, '\n');
     }
+    free(told);
     free(all);
     if (shown == 0)
         line(p, "No check changed to fail or unknown while it was watched.",

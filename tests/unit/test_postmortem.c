@@ -67,7 +67,40 @@ START_TEST(order_is_that_of_the_journal_though_the_clock_stepped_back)
         ck_assert_msg(at != NULL, "%s", wanted[i]);
     }
     ck_assert(strstr(rb_buf_str(&text), "- shop: fail since "));
+    ck_assert(strstr(rb_buf_str(&text), "The clock was set back between the two"));
     ck_assert(!strstr(rb_buf_str(&text), "It was open for")); /* the clock says it ended before it began */
+    rb_incident_free(incident);
+}
+END_TEST
+
+static void change(struct rb_incident *incident, uint64_t seq, const char *check, const char *from, const char *to)
+{
+    collect(incident, (struct rb_event_entry){.seq = seq,
+                                              .wall_ns = AT + ((int64_t)seq - 10) * RB_NS_PER_S,
+                                              .kind = RB_EVENT_KIND_STATE,
+                                              .check = check,
+                                              .from = from,
+                                              .to = to,
+                                              .text = "."});
+}
+
+/* Opened is number 10. What was over before is another story; what came back is told by its last beginning before. */
+START_TEST(impact_is_what_stood_at_the_opening_or_came_later)
+{
+    struct rb_incident *incident = made("shop down");
+    change(incident, 1, "over", "ok", "fail");
+    change(incident, 2, "over", "fail", "ok");
+    change(incident, 3, "again", "ok", "fail");
+    change(incident, 4, "again", "fail", "ok");
+    change(incident, 5, "again", "ok", "fail");
+    change(incident, 11, "later", "ok", "unknown");
+    change(incident, 12, "later", "unknown", "ok");
+    RB_BUF_AUTO text;
+    render(incident, &(struct rb_postmortem_options){0}, &text);
+    ck_assert(!strstr(rb_buf_str(&text), "- over: fail"));
+    ck_assert(strstr(rb_buf_str(&text), "- again: fail since 2026-08-22 02:59:55Z"));
+    ck_assert(!strstr(rb_buf_str(&text), "- again: fail since 2026-08-22 02:59:53Z"));
+    ck_assert(strstr(rb_buf_str(&text), "- later: unknown since"));
     rb_incident_free(incident);
 }
 END_TEST
@@ -150,5 +183,6 @@ START_TEST(too_large_is_an_error)
 }
 END_TEST
 
-RB_TEST_MAIN("postmortem", order_is_that_of_the_journal_though_the_clock_stepped_back, text_from_outside_is_nothing_but_text,
-             headings_are_theirs_in_both_languages, a_template_takes_what_it_names, names_of_files, too_large_is_an_error)
+RB_TEST_MAIN("postmortem", order_is_that_of_the_journal_though_the_clock_stepped_back, impact_is_what_stood_at_the_opening_or_came_later,
+             text_from_outside_is_nothing_but_text, headings_are_theirs_in_both_languages, a_template_takes_what_it_names, names_of_files,
+             too_large_is_an_error)
