@@ -249,7 +249,7 @@ static void tell_problem(struct rb_file_watch *watch, int level, const char *tex
 
 static void tell_totals(struct rb_file_watch *watch, const struct rb_watch_totals *totals)
 {
-    char text[160] = "";
+    char text[192] = "";
     if (totals->limited)
         watch->stats.lost[RB_FILE_LOSS_LIMIT]++;
     if (totals->unwatched > 0)

@@ -11,8 +11,7 @@
 #include "runbook/incident/diagnosis.h"
 #include "runbook/render/render.h"
 
-#define DIAGNOSIS_MAX ((size_t)16 << 20)
-#define MAX_AGE_NS    (5 * RB_NS_PER_S)
+#define MAX_AGE_NS (5 * RB_NS_PER_S)
 #define QUIET_MAX \
     8u /* documents in one write that nobody waits for; the rest goes with the next, so that the loop never prints them all at once */
 
@@ -102,7 +101,7 @@ static int render(const struct incident_write *task, struct rb_incident_keep *ke
     const struct rb_diagnosis_options how = {.max_age_ns = keep->max_age_ns, .round_s = keep->round_s};
     const struct rb_text_style style = {.columns = 100, .language = (enum rb_language)keep->snapshot->plan->daemon.language};
     struct rb_diagnosis diagnosis = {0};
-    RB_ARENA_AUTO *arena = rb_arena_new(DIAGNOSIS_MAX);
+    RB_ARENA_AUTO *arena = rb_arena_new(RB_DIAGNOSIS_ARENA);
     rb_buf_reset(&report->status_json);
     rb_buf_reset(&report->triage_json);
     rb_buf_reset(&report->triage_text);

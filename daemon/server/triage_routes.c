@@ -15,7 +15,6 @@
 #define TRIAGE_AGE_MIN      RB_NS_PER_S
 #define WAIT_SLACK          (250 * RB_NS_PER_MS)
 #define WRITE_SLACK         RB_NS_PER_S /* behind the deadline: the incident has to reach the disk */
-#define DIAGNOSIS_MAX       ((size_t)16 << 20)
 
 _Static_assert(RB_COMMAND_ROUNDS_MAX >= RB_CONNECTIONS_MAX, "each connection can wait for a round");
 
@@ -93,7 +92,7 @@ static enum MHD_Result answer_triage(struct rb_request *request, const struct rb
     struct rb_view view = rb_view_of(snapshot, request->server->clock);
     struct rb_diagnosis_options how = {.max_age_ns = options->max_age_ns, .round_s = round_s};
     struct rb_diagnosis diagnosis = {0};
-    RB_ARENA_AUTO *arena = rb_arena_new(DIAGNOSIS_MAX);
+    RB_ARENA_AUTO *arena = rb_arena_new(RB_DIAGNOSIS_ARENA);
     struct rb_body *body = rb_body_new();
     enum rb_report_form form = triage_form(request);
     int rc = arena && body ? 0 : rb_error_set(&err, RB_ENOMEM, "out of memory");

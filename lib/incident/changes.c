@@ -14,6 +14,7 @@
 #define EVENT_WINDOW_NS (INT64_C(600) * RB_NS_PER_S)
 #define MAX_FILES       512u
 #define MAX_LINES       96u
+#define SCRATCH_MAX     ((size_t)16 << 20)
 
 struct touched_file {
     const char *path;
@@ -23,6 +24,7 @@ struct touched_file {
 
 struct touched {
     const struct diagnosis *d;
+    struct rb_arena *scratch; /* for one look: a machine on which everything is down has thousands */
     struct touched_file *files;
     size_t count;
     const char *containers[16];
@@ -33,7 +35,7 @@ struct touched {
 static void touch_file(struct touched *t, const char *path, const char *base, bool folder)
 {
     const char *root = t->d->view->snapshot->plan->daemon.root;
-    const char *file = t->count < MAX_FILES ? rb_place_of_file(t->d->arena, path, base) : NULL;
+    const char *file = t->count < MAX_FILES ? rb_place_of_file(t->scratch, path, base) : NULL;
     if (!file)
         return;
     bool holds_root = root && rb_place_is_below(root, file);
@@ -46,7 +48,7 @@ static void touch_file(struct touched *t, const char *path, const char *base, bo
 static void touch_words(struct touched *t, const char *line, const char *base)
 {
     const char *root = t->d->view->snapshot->plan->daemon.root;
-    struct rb_tokens tokens = {.rest = line, .arena = t->d->arena};
+    struct rb_tokens tokens = {.rest = line, .arena = t->scratch};
     struct rb_token token;
     while (t->count < MAX_FILES && rb_tokens_next(&tokens, &token)) {
         if (!token.is_path)
@@ -148,7 +150,7 @@ static void touch_check(struct touched *t, size_t check, unsigned port)
 /* `out_mounted_as`: the path that a container of the check has for it, or NULL. */
 static bool is_touched(const struct touched *t, const char *key, const char **out_mounted_as)
 {
-    const char *file = rb_place_of_file(t->d->arena, key, t->d->view->snapshot->plan->daemon.root);
+    const char *file = rb_place_of_file(t->scratch, key, t->d->view->snapshot->plan->daemon.root);
     bool found = false;
     *out_mounted_as = NULL;
     for (size_t i = 0; file && i < t->count && !*out_mounted_as; i++) {
@@ -269,8 +271,9 @@ size_t rb_find_changes(const struct diagnosis *d, size_t check, size_t also, str
 {
     if (!is_any(d, record_of(d, check)->since_wall_ns))
         return 0;
-    struct touched t = {.d = d};
-    t.files = rb_arena_array(d->arena, MAX_FILES, sizeof *t.files);
+    RB_ARENA_AUTO *scratch = rb_arena_new(SCRATCH_MAX);
+    struct touched t = {.d = d, .scratch = scratch};
+    t.files = scratch ? rb_arena_array(scratch, MAX_FILES, sizeof *t.files) : NULL;
     int64_t since_wall_ns = record_of(d, check)->since_wall_ns;
     size_t count = 0;
     if (!t.files)

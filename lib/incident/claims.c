@@ -11,6 +11,7 @@
 #include "places.h"
 #include "runbook/check/facts.h"
 
+#define MAX_CLAIMS       100000u
 #define MAX_MOUNT_FILES  512u
 #define MAX_BRANCH_FILES 512u
 
@@ -73,7 +74,7 @@ static const char *const engine_well[] = {"disk_use", "too_old", "unexpected_pro
 
 void rb_claims_add(struct claims *claims, struct claim claim)
 {
-    if (!claim.resource || claims->count >= RB_GRAPH_MAX_EDGES)
+    if (!claim.resource || claims->count >= MAX_CLAIMS)
         return;
     if (claims->count == claims->cap) {
         size_t cap = claims->cap ? 2 * claims->cap : 64;
@@ -328,6 +329,7 @@ static void take_fact(struct reading *r, const struct rb_fact *fact)
     /* Inside a project a service is a host, by its own name. */
     const char *host = rule->thing == THING_SERVICE && rule->layer == 10 ? strchr(value, '/') : NULL;
     if (host) {
+        claim.service = claim.resource;
         claim.resource = rb_arena_printf(r->claims->arena, "host %s", host + 1);
         rb_claims_add(r->claims, claim);
     }

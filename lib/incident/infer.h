@@ -9,6 +9,7 @@ struct claim {
     const char *resource; /* canonical name of the thing */
     const char *verb;     /* "connects to" */
     const char *detail;   /* or NULL: " (container web)" */
+    const char *service;  /* of a claim on a host's name: the claim on the service that has it, "service p/db"; else NULL */
     size_t check;
     int layer;
     enum rb_edge_kind kind;

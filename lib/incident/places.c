@@ -97,7 +97,7 @@ const char *rb_place_shown(const char *path, const char *root)
     return path + strlen(root) + 1;
 }
 
-/* "config/a.toml:3:5" names the file; "db:5432" a port. */
+/* "config/a.toml:3:5" names the file; "db:5432" a port; "api.example:443" may be either. */
 static void classify(struct rb_arena *arena, char *text, struct rb_token *out)
 {
     /* "unix:/run/x.sock", "unix:///run/x.sock", "file:///etc/x" */
@@ -115,15 +115,18 @@ static void classify(struct rb_arena *arena, char *text, struct rb_token *out)
     }
     char *colon = strchr(text, ':');
     bool slash_first = strchr(text, '/') && (!colon || strchr(text, '/') < colon);
-    bool dotted_name = colon && !strchr(text, '/') && strchr(text, '.') && strchr(text, '.') < colon && rb_place_port(text) < 1024;
+    bool number = colon && strspn(text, "0123456789.") == (size_t)(colon - text); /* 127.0.0.1:80 */
+    bool dotted_name = !url && !number && colon && !strchr(text, '/') && strchr(text, '.') && strchr(text, '.') < colon &&
+                       rb_place_port(text) < 1024;
     if (slash_first || dotted_name) {
+        const char *address = dotted_name && rb_place_port(text) != 0 ? rb_arena_strndup(arena, text, strlen(text)) : NULL;
         if (colon)
             *colon = '\0';
-        *out = (struct rb_token){.text = text, .is_path = true};
+        *out = (struct rb_token){.text = text, .address = address, .is_path = true};
         return;
     }
     bool port = colon && rb_place_port(text) != 0;
-    *out = (struct rb_token){.text = text, .is_port = port, .is_path = !colon && !url && strchr(text, '.') != NULL};
+    *out = (struct rb_token){.text = text, .address = port ? text : NULL, .is_path = !colon && !url && strchr(text, '.') != NULL};
     if (port || (url && !colon))
         out->host = rb_arena_strndup(arena, text, colon ? (size_t)(colon - text) : strlen(text));
 }

@@ -72,8 +72,15 @@ static void free_lock(struct sheet *s)
     }
 }
 
-static void restore_file(struct sheet *s, const char *file, const char *note)
+/* git takes a path for a pattern: a file named "*" or ":!x" would restore all the others. */
+static const char *pathspec(struct sheet *s, const char *file)
 {
+    return file[0] == ':' || strpbrk(file, "*?[\\") ? rb_arena_printf(s->d->arena, ":(literal)%s", file) : file;
+}
+
+static void restore_file(struct sheet *s, const char *path, const char *note)
+{
+    const char *file = pathspec(s, path);
     free_lock(s);
     add_line(s, fill(s, "git -C % diff HEAD -- %", (const char *const[]){s->root, file, NULL}));
     const char *restore = fill(s, "git -C % restore --source=HEAD -- %", (const char *const[]){s->root, file, NULL});
@@ -89,15 +96,43 @@ static void undo_change(struct sheet *s, const struct rb_drift_item *item)
         break;
     case RB_DRIFT_CLASS_COMMITTED:
     case RB_DRIFT_CLASS_UPSTREAM:
-        DO(s, "git -C % log -3 -p -- %", s->root, item->key);
+        DO(s, "git -C % log -3 -p -- %", s->root, pathspec(s, item->key));
         break;
     case RB_DRIFT_CLASS_UNTRACKED:
-        DO(s, "git -C % status --short -- %", s->root, item->key);
+        DO(s, "git -C % status --short -- %", s->root, pathspec(s, item->key));
         break;
     case RB_DRIFT_CLASS_NONE:
     case RB_DRIFT_CLASS_COUNT:
         break;
     }
+}
+
+static bool in_path(char c)
+{
+    return isalnum((unsigned char)c) || strchr("_-/", c) != NULL;
+}
+
+/* The whole path, also behind the root: "a.toml" is not named by "sub/a.toml". */
+static bool names_file(const struct sheet *s, const char *line, const char *file)
+{
+    size_t len = strlen(file), root = s->root ? strlen(s->root) + 1 : 0;
+    for (const char *at = line; len > 0 && (at = strstr(at, file)); at++) {
+        char after = at[len] == '.' ? at[len + 1] : at[len];
+        bool begins = at == line || !(in_path(at[-1]) || at[-1] == '.');
+        bool below = root && (size_t)(at - line) >= root && at[-1] == '/' && strncmp(at - root, s->root, root - 1) == 0;
+        if ((begins || below) && (after == '\0' || !in_path(after)))
+            return true;
+    }
+    return false;
+}
+
+static bool is_named(const struct sheet *s, const char *file)
+{
+    for (size_t i = 0; rb_check_line(s->record, i); i++) {
+        if (names_file(s, rb_check_line(s->record, i), file))
+            return true;
+    }
+    return false;
 }
 
 /* The files of a cause that its own words name. */
@@ -106,10 +141,7 @@ static void restore_named_files(struct sheet *s)
     size_t done = 0;
     for (size_t f = 0; f < s->record->fact_count && done < FILES_MAX; f++) {
         const struct rb_fact *fact = &s->record->facts[f];
-        bool named = false;
-        for (size_t i = 0; strcmp(fact->key, RB_FACT_FILE) == 0 && rb_check_line(s->record, i) && !named; i++)
-            named = strstr(rb_check_line(s->record, i), fact->value) != NULL;
-        if (!named || strpbrk(fact->value, "*?["))
+        if (strcmp(fact->key, RB_FACT_FILE) != 0 || strpbrk(fact->value, "*?[") || !is_named(s, fact->value))
             continue;
         restore_file(s, fact->value, "discards what is not committed there");
         done++;
@@ -261,14 +293,10 @@ static void make_executable(struct sheet *s)
 {
     for (size_t f = 0, done = 0; f < s->record->fact_count && done < FILES_MAX; f++) {
         const struct rb_fact *fact = &s->record->facts[f];
-        bool named = strcmp(fact->key, RB_FACT_FILE) == 0 && !strpbrk(fact->value, "*?[");
-        for (size_t i = 0; named && rb_check_line(s->record, i); i++) {
-            if (!strstr(rb_check_line(s->record, i), fact->value))
-                continue;
-            DO(s, "chmod +x %", rb_place_of_file(s->d->arena, fact->value, s->root));
-            done++;
-            break;
-        }
+        if (strcmp(fact->key, RB_FACT_FILE) != 0 || strpbrk(fact->value, "*?[") || !is_named(s, fact->value))
+            continue;
+        DO(s, "chmod +x %", rb_place_of_file(s->d->arena, fact->value, s->root));
+        done++;
     }
 }
 
@@ -276,7 +304,9 @@ static void make_executable(struct sheet *s)
 static void set_mode(struct sheet *s)
 {
     const struct rb_node *mode = s->record->spec->node ? rb_node_get(s->record->spec->node, "mode") : NULL;
-    const char *has = strstr(s->record->message, " has mode ");
+    const char *has = NULL;
+    for (const char *at = s->record->message; (at = strstr(at, " has mode ")); at++)
+        has = at; /* a file's own name may hold the words, but they end with the message */
     if (!mode || !mode->scalar || !has)
         return;
     const char *file = rb_arena_strndup(s->d->arena, s->record->message, (size_t)(has - s->record->message));

@@ -3,17 +3,19 @@
  * Only bad checks are read, and only for names that some fact has established: free text can point at things, it cannot invent them. The argv of a command counts as its words, also while it
  * is well: that is how one sees what it needs. A few phrases that the C library and well-known programs print stand for the state of the host. */
 #include <string.h>
+#include <strings.h>
 
 #include "infer.h"
 #include "places.h"
 #include "runbook/base/text.h"
 #include "runbook/check/facts.h"
 
-#define WITNESS    60
-#define USER       40 /* of the engine, the disk …: beside those who need it, not above them */
-#define MAX_LINES  96u
-#define MAX_TOKENS 400u
-#define MAX_DEPTH  8u
+#define WITNESS     60
+#define USER        40 /* of the engine, the disk …: beside those who need it, not above them */
+#define MAX_LINES   96u
+#define MAX_TOKENS  400u
+#define MAX_DEPTH   8u
+#define SCRATCH_MAX ((size_t)16 << 20)
 
 /* Phrases of strerror(3) and of resolvers, and the reasons of a check that would explain them. */
 struct phrase {
@@ -34,19 +36,23 @@ static const struct phrase phrases[] = {
 };
 
 /* How resolvers say that they know no such name: glibc, musl, Go, Node.js, Java, Python, PostgreSQL. */
-static const char *const of_resolvers[] = {"name resolution",
-                                           "no such host",
-                                           "could not resolve",
-                                           "enotfound",
-                                           "eai_again",
-                                           "unknownhostexception",
-                                           "name not known",
-                                           "translate host name",
-                                           "bad address",
-                                           "unknown host",
-                                           "name does not resolve",
-                                           "host not found",
-                                           NULL};
+static const char *const of_resolvers[] = {
+    "name resolution",      "no such host",      "could not resolve",     "enotfound",      "eai_again",
+    "unknownhostexception", "service not known", "nodename nor servname", "name not known", "translate host name",
+    "bad address",          "unknown host",      "name does not resolve", "host not found", NULL};
+
+/* Where in such a line the name stands: behind one of these words … */
+static const char *const before_names[] = {"host", "hostname", "lookup", "address", "enotfound", "eai_again", "unknownhostexception", NULL};
+/* … or before ": " and one of these verdicts, or in quotes. */
+static const char *const verdicts[] = {"name or service not",
+                                       "name does not resolve",
+                                       "temporary failure",
+                                       "no such host",
+                                       "unknown host",
+                                       "nodename nor servname",
+                                       "host not found",
+                                       "no address",
+                                       NULL};
 
 static bool is_bad(enum rb_state state)
 {
@@ -101,6 +107,8 @@ static bool has_claim(const struct claims *claims, size_t first, const char *res
 struct reader {
     struct claims *known, *found;
     const struct rb_view *view;
+    struct rb_arena *scratch; /* for one check: what many checks say at length must not fill the diagnosis' own arena */
+    size_t *heard_by;         /* per known claim: the check (plus one) that named its thing last */
     size_t check;
     const char *base; /* relative paths count from here */
     const char *verb;
@@ -112,7 +120,10 @@ struct reader {
 static void take_name(struct reader *r, const char *resource)
 {
     size_t at = resource ? rb_claims_find(r->known, resource) : SIZE_MAX;
-    if (at == SIZE_MAX || has_claim(r->known, at, resource, r->check))
+    if (at == SIZE_MAX || r->heard_by[at] == r->check + 1)
+        return;
+    r->heard_by[at] = r->check + 1;
+    if (has_claim(r->known, at, resource, r->check))
         return;
     rb_claims_add(
         r->found,
@@ -124,10 +135,10 @@ static void take_name(struct reader *r, const char *resource)
 static void take_file(struct reader *r, const char *text)
 {
     const char *root = r->view->snapshot->plan->daemon.root;
-    const char *place = rb_place_of_file(r->known->arena, text, r->base);
-    char *file = place ? rb_arena_strdup(r->known->arena, place) : NULL;
+    const char *place = rb_place_of_file(r->scratch, text, r->base);
+    char *file = place ? rb_arena_strdup(r->scratch, place) : NULL;
     for (unsigned depth = 0; file && depth < MAX_DEPTH && strcmp(file, "/") != 0; depth++) {
-        take_name(r, rb_arena_printf(r->known->arena, depth == 0 ? "file %s" : "folder %s", file));
+        take_name(r, rb_arena_printf(r->scratch, depth == 0 ? "file %s" : "folder %s", file));
         char *slash = strrchr(file, '/');
         if (!slash || slash == file)
             return;
@@ -137,11 +148,68 @@ static void take_file(struct reader *r, const char *text)
     }
 }
 
+/* The word of a line about names that is the name: `before` it, the word before; `rest`, what follows. */
+static bool is_asked_for(const char *before, const char *rest)
+{
+    size_t len = strlen(before);
+    for (size_t i = 0; before_names[i]; i++) {
+        size_t end = strlen(before_names[i]);
+        if (len >= end && strcasecmp(before + len - end, before_names[i]) == 0)
+            return true;
+    }
+    if (*rest == '"' || *rest == '\'' || *rest == '`')
+        return true;
+    for (size_t i = 0; rest[-1] == ':' && *rest == ' ' && verdicts[i]; i++) {
+        if (strncasecmp(rest + 1, verdicts[i], strlen(verdicts[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Both touch one port or container. */
+static bool is_near(const struct reader *r, size_t provider)
+{
+    const struct rb_record *record = view_record(r->view, r->check);
+    for (size_t f = 0; f < record->fact_count; f++) {
+        const struct rb_fact *fact = &record->facts[f];
+        const char *thing = NULL;
+        if (strcmp(fact->key, RB_FACT_CONTAINER) == 0)
+            thing = rb_arena_printf(r->scratch, "container %s", fact->value);
+        else if (strcmp(fact->key, RB_FACT_TARGET) == 0 || strcmp(fact->key, RB_FACT_ADDRESS) == 0 ||
+                 strcmp(fact->key, RB_FACT_LISTEN) == 0)
+            thing = rb_place_of_port(r->scratch, fact->value, r->view->snapshot->host);
+        size_t at = thing ? rb_claims_find(r->known, thing) : SIZE_MAX;
+        if (at != SIZE_MAX && has_claim(r->known, at, thing, provider))
+            return true;
+    }
+    return false;
+}
+
+/* A service's name means the one of the speaker's own project. Where several projects have it and none is near, nobody can tell which. */
+static void take_host(struct reader *r, const char *name)
+{
+    const char *host = rb_arena_printf(r->scratch, "host %s", name), *meant = NULL;
+    size_t at = host ? rb_claims_find(r->known, host) : SIZE_MAX;
+    if (at == SIZE_MAX || r->heard_by[at] == r->check + 1)
+        return;
+    bool several = false;
+    for (size_t i = at; i < r->known->count && strcmp(r->known->items[i].resource, host) == 0; i++)
+        several = several || strcmp(r->known->items[i].service, r->known->items[at].service) != 0;
+    for (size_t i = at; several && !meant && i < r->known->count && strcmp(r->known->items[i].resource, host) == 0; i++)
+        meant = is_near(r, r->known->items[i].check) ? r->known->items[i].service : NULL;
+    if (!several)
+        take_name(r, host);
+    else if (meant)
+        take_name(r, meant);
+    r->heard_by[at] = r->check + 1;
+}
+
 static void take_line(struct reader *r, const char *line)
 {
-    struct rb_arena *arena = r->known->arena;
+    struct rb_arena *arena = r->scratch;
     struct rb_tokens tokens = {.rest = line, .arena = arena};
     struct rb_token token;
+    const char *before = "";
     /* Only here a bare word is an address: "db" may be anything else. */
     bool unresolved = says_any(line, of_resolvers);
     while (r->tokens++ < MAX_TOKENS && rb_tokens_next(&tokens, &token)) {
@@ -149,14 +217,16 @@ static void take_line(struct reader *r, const char *line)
             take_file(r, token.text);
         if (r->files_only)
             continue;
-        if (token.is_port)
-            take_name(r, rb_place_of_port(arena, token.text, r->view->snapshot->host));
+        if (token.address)
+            take_name(r, rb_place_of_port(arena, token.address, r->view->snapshot->host));
         if (token.host)
-            take_name(r, rb_arena_printf(arena, "host %s", token.host));
-        if (token.is_port || token.is_path)
+            take_host(r, token.host);
+        bool asked_for = unresolved && is_asked_for(before, tokens.rest);
+        before = token.text;
+        if (token.address || token.is_path)
             continue;
-        if (unresolved)
-            take_name(r, rb_arena_printf(arena, "host %s", token.text));
+        if (asked_for)
+            take_host(r, token.text);
         take_name(r, rb_arena_printf(arena, "container %s", token.text));
         if (r->programs)
             take_name(r, rb_arena_printf(arena, "program %s", token.text));
@@ -180,27 +250,40 @@ static const char *cwd_of(const struct rb_view *view, const struct rb_record *re
     return view->snapshot->plan->daemon.root;
 }
 
+/* Without memory for its scratch a check is not read: words only add to what facts say. */
+static void read_check(struct reader *r)
+{
+    const struct rb_record *record = view_record(r->view, r->check);
+    bool bad = is_bad(rb_view_state(r->view, r->check)), command = rb_check_is(r->view, r->check, "command");
+    if ((!bad && !command) || rb_check_is(r->view, r->check, "drift"))
+        return;
+    RB_ARENA_AUTO *scratch = rb_arena_new(SCRATCH_MAX);
+    if (!scratch)
+        return;
+    r->scratch = scratch;
+    r->base = cwd_of(r->view, record);
+    r->tokens = 0;
+    r->files_only = rb_check_is(r->view, r->check, "port"); /* its evidence is its last owner's command line */
+    r->verb = "names";
+    for (size_t l = 0; bad && l < MAX_LINES && rb_check_line(record, l); l++) {
+        r->programs = command || strstr(rb_check_line(record, l), "not found") != NULL;
+        take_line(r, rb_check_line(record, l));
+    }
+    r->verb = "is started with";
+    r->programs = command;
+    if (command && record->spec->node)
+        take_node(r, rb_node_get(record->spec->node, "argv"));
+    if (bad)
+        claim_phrases(r->found, r->view, r->check);
+}
+
 void rb_claims_of_words(struct claims *claims, const struct rb_view *view)
 {
     struct claims found = {.arena = claims->arena};
-    for (size_t i = 0; i < view->snapshot->count; i++) {
-        const struct rb_record *record = view_record(view, i);
-        bool bad = is_bad(rb_view_state(view, i)), command = rb_check_is(view, i, "command");
-        if (rb_check_is(view, i, "drift"))
-            continue;
-        struct reader r = {.known = claims, .found = &found, .view = view, .check = i, .base = cwd_of(view, record), .verb = "names"};
-        r.files_only = rb_check_is(view, i, "port"); /* its evidence is its last owner's command line */
-        for (size_t l = 0; bad && l < MAX_LINES && rb_check_line(record, l); l++) {
-            r.programs = command || strstr(rb_check_line(record, l), "not found") != NULL;
-            take_line(&r, rb_check_line(record, l));
-        }
-        r.verb = "is started with";
-        r.programs = command;
-        if (command && record->spec->node)
-            take_node(&r, rb_node_get(record->spec->node, "argv"));
-        if (bad)
-            claim_phrases(&found, view, i);
-    }
+    struct reader r = {.known = claims, .found = &found, .view = view};
+    r.heard_by = rb_arena_array(claims->arena, claims->count + 1, sizeof *r.heard_by);
+    for (r.check = 0; r.heard_by && r.check < view->snapshot->count; r.check++)
+        read_check(&r);
     for (size_t i = 0; i < found.count; i++)
         rb_claims_add(claims, found.items[i]);
 }

@@ -68,15 +68,20 @@ static struct rb_plan *plan_of(const struct told *told, size_t count)
     return plan;
 }
 
-static void look(struct world *w)
+static void diagnose(struct world *w)
 {
     w->snapshot = fixture_snapshot(&w->f);
     w->view = rb_view_of(w->snapshot, &w->f.clock.clock);
-    w->arena = rb_arena_new((size_t)64 << 20);
+    w->arena = rb_arena_new(RB_DIAGNOSIS_ARENA);
     struct rb_diagnosis_options options = {.max_age_ns = 5 * SECOND};
     struct rb_error err = {0};
-    ck_assert_int_eq(rb_graph_edges(&w->view, w->arena, &w->edges, &err), 0);
     ck_assert_int_eq(rb_diagnose(&w->view, &options, w->arena, &w->diagnosis, &err), 0);
+}
+
+static void look(struct world *w)
+{
+    diagnose(w);
+    ck_assert_int_eq(rb_graph_edges(&w->view, w->arena, &w->edges, NULL), 0);
 }
 
 static void world_open(struct world *w, const struct told *told, size_t count)
@@ -431,6 +436,144 @@ START_TEST(what_a_merge_left_unmerged_breaks_who_reads_it)
 }
 END_TEST
 
+/* As the daemon has it (RB_DIAGNOSIS_ARENA): everything is down at once, and everybody says at length what of. */
+START_TEST(what_a_thousand_checks_say_fits_into_a_report)
+{
+    enum { CHECKS = 1000, LINES = 20 };
+    struct rb_plan *plan = fixture_plan(CHECKS);
+    plan->daemon.root = "/r";
+    for (size_t i = 0; i < CHECKS; i++)
+        plan->checks[i].kind = &kind_command.schema;
+    struct world w;
+    fixture_start(&w.f, plan);
+    for (size_t i = 0; i < CHECKS; i++) {
+        RB_ARENA_AUTO *arena = rb_arena_new(1 << 20);
+        struct rb_outcome outcome;
+        rb_outcome_init(&outcome, arena);
+        rb_outcome_set(&outcome, RB_RESULT_FAIL, "exit", "ended with code 1");
+        rb_outcome_fact(&outcome, RB_FACT_TARGET, "localhost:8080");
+        for (unsigned l = 0; l < LINES; l++)
+            rb_outcome_evidence(&outcome,
+                                "File \"/srv/app/lib/python3.11/site-packages/worker_%zu/module_%u.py\", line %u, in call_the_next_one: "
+                                "connecting to localhost:8080 while reading conf/settings.d/part_%u.toml of the working folder",
+                                i, l, l, l);
+        rb_store_started(w.f.store, i);
+        (void)rb_store_completed(w.f.store, i, &outcome, rb_elapsed_ns(&w.f.clock.clock));
+    }
+    diagnose(&w);
+    ck_assert_uint_eq(w.diagnosis.cause_count, CHECKS);
+    world_close(&w);
+}
+END_TEST
+
+/* Many checks that read the same many files: as many claims and edges as are taken. */
+START_TEST(a_graph_at_its_limit_fits_into_a_report)
+{
+    enum { CHECKS = 120, FILES = 480 };
+    struct rb_plan *plan = fixture_plan(CHECKS);
+    plan->daemon.root = "/r";
+    for (size_t i = 0; i < CHECKS; i++)
+        plan->checks[i].kind = i < 3 ? &kind_syntax.schema : &kind_keys.schema;
+    struct world w;
+    fixture_start(&w.f, plan);
+    for (size_t i = 0; i < CHECKS; i++) {
+        RB_ARENA_AUTO *arena = rb_arena_new(1 << 20);
+        struct rb_outcome outcome;
+        rb_outcome_init(&outcome, arena);
+        rb_outcome_set(&outcome, RB_RESULT_FAIL, "broken", "bad");
+        for (unsigned l = 0; l < FILES; l++)
+            rb_outcome_fact(&outcome, RB_FACT_FILE, "services/production/settings.d/part_%u.toml", l);
+        rb_store_started(w.f.store, i);
+        (void)rb_store_completed(w.f.store, i, &outcome, rb_elapsed_ns(&w.f.clock.clock));
+    }
+    diagnose(&w);
+    ck_assert_uint_eq(w.diagnosis.cause_count, 1);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_low_port_of_an_address_is_a_port_and_no_file)
+{
+    static const struct told told[] = {
+        {&kind_port, RB_RESULT_FAIL, "not_listening", "nobody", {RB_FACT_LISTEN, "80", NULL}, NULL},
+        {&kind_command, RB_RESULT_FAIL, "exit", "GET http://127.0.0.1:80/health: connection refused", {NULL}, NULL},
+        {&kind_command, RB_RESULT_FAIL, "exit", "connect to 127.0.0.1:80 failed", {NULL}, NULL},
+    };
+    struct world w;
+    world_open(&w, told, 3);
+    ck_assert_ptr_nonnull(edge(&w, 1, 0));
+    ck_assert_ptr_nonnull(edge(&w, 2, 0));
+    ck_assert_uint_eq(w.diagnosis.cause_count, 1);
+    world_close(&w);
+}
+END_TEST
+
+/* Two projects have a service of the same name: the name means the one in the project of who says it. */
+START_TEST(a_service_of_another_project_is_not_meant)
+{
+    static const struct told told[] = {
+        {&kind_compose,
+         RB_RESULT_FAIL,
+         "exited",
+         "test-db exited with code 1",
+         {RB_FACT_CONTAINER, "test-db", RB_FACT_SERVICE, "test/db", NULL},
+         NULL},
+        {&kind_compose,
+         RB_RESULT_OK,
+         NULL,
+         NULL,
+         {RB_FACT_CONTAINER, "live-db", RB_FACT_SERVICE, "live/db", RB_FACT_CONTAINER, "live-api", RB_FACT_SERVICE, "live/api",
+          RB_FACT_PUBLISH, "8081", NULL},
+         NULL},
+        {&kind_http,
+         RB_RESULT_FAIL,
+         "status",
+         "status 500: too many connections to db:5432",
+         {RB_FACT_TARGET, "localhost:8081", NULL},
+         NULL},
+        {&kind_command, RB_RESULT_FAIL, "exit", "too many connections to db:5432", {NULL}, NULL},
+    };
+    struct world w;
+    world_open(&w, told, 4);
+    ck_assert_ptr_null(edge(&w, 2, 0));
+    ck_assert_ptr_nonnull(edge(&w, 2, 1));
+    ck_assert_ptr_null(edge(&w, 3, 0)); /* which of the two cannot be told */
+    world_close(&w);
+}
+END_TEST
+
+/* "data", "app", "host": words of any sentence, and names of services. */
+START_TEST(a_word_of_a_sentence_is_no_host)
+{
+    static const struct told told[] = {
+        {&kind_compose,
+         RB_RESULT_FAIL,
+         "exited",
+         "p-data exited with code 1",
+         {RB_FACT_CONTAINER, "p-data", RB_FACT_SERVICE, "p/data", RB_FACT_CONTAINER, "p-host", RB_FACT_SERVICE, "p/host", NULL},
+         NULL},
+        {&kind_command, RB_RESULT_FAIL, "exit", "curl: (6) Could not resolve host: pypi.org while loading data for app", {NULL}, NULL},
+        {&kind_command,
+         RB_RESULT_FAIL,
+         "exit",
+         "could not translate host name \"data\" to address: Name or service not known",
+         {NULL},
+         NULL},
+        {&kind_command, RB_RESULT_FAIL, "exit", "dial tcp: lookup data on 127.0.0.11:53: no such host", {NULL}, NULL},
+        {&kind_command, RB_RESULT_FAIL, "exit", "getaddrinfo ENOTFOUND data", {NULL}, NULL},
+        {&kind_command, RB_RESULT_FAIL, "exit", "java.net.UnknownHostException: data: Name or service not known", {NULL}, NULL},
+        {&kind_command, RB_RESULT_FAIL, "exit", "ping: data: Temporary failure in name resolution", {NULL}, NULL},
+        {&kind_command, RB_RESULT_FAIL, "exit", "nginx: [emerg] host not found in upstream \"data:80\"", {NULL}, NULL},
+    };
+    struct world w;
+    world_open(&w, told, 8);
+    ck_assert_ptr_null(edge(&w, 1, 0));
+    for (size_t i = 2; i < 8; i++)
+        ck_assert_msg(edge(&w, i, 0) != NULL, "%zu", i);
+    world_close(&w);
+}
+END_TEST
+
 RB_TEST_MAIN("graph", a_stopped_container_explains_port_and_probes_without_depends_on,
              a_container_that_is_up_is_not_blamed_for_its_neighbour, a_container_that_needs_a_dead_one_does_not_serve,
              words_name_a_service_as_a_host, a_paused_container_is_the_cause_of_what_it_does_not_answer,
@@ -439,4 +582,6 @@ RB_TEST_MAIN("graph", a_stopped_container_explains_port_and_probes_without_depen
              a_dead_prometheus_explains_targets_whose_own_page_answers_and_no_other,
              a_target_that_prometheus_calls_down_but_answers_here_is_a_riddle, words_point_at_files_and_at_the_disk,
              a_wrong_value_does_not_keep_a_container_from_starting_but_a_broken_file_does,
-             a_circle_of_declared_and_inferred_edges_still_has_a_cause, what_a_merge_left_unmerged_breaks_who_reads_it)
+             a_circle_of_declared_and_inferred_edges_still_has_a_cause, what_a_merge_left_unmerged_breaks_who_reads_it,
+             what_a_thousand_checks_say_fits_into_a_report, a_graph_at_its_limit_fits_into_a_report,
+             a_low_port_of_an_address_is_a_port_and_no_file, a_service_of_another_project_is_not_meant, a_word_of_a_sentence_is_no_host)

@@ -4,10 +4,12 @@
 #include "runbook/check/facts.h"
 #include "runbook/incident/diagnosis.h"
 
-static const struct rb_reason_def reasons[] = {{"exited", "."}, {"drift", "."}, {"not_listening", "."}, {"stuck_lock", "."}, {NULL, NULL}};
+static const struct rb_reason_def reasons[] = {{"exited", "."},     {"drift", "."},  {"not_listening", "."},
+                                               {"stuck_lock", "."}, {"broken", "."}, {NULL, NULL}};
 static const struct rb_kind compose = {.schema = {.schema = {.name = "compose"}}, .reasons = reasons, .exec = RB_EXEC_EXCHANGE};
 static const struct rb_kind drift = {.schema = {.schema = {.name = "drift"}}, .reasons = reasons, .exec = RB_EXEC_WORKER};
 static const struct rb_kind port = {.schema = {.schema = {.name = "port"}}, .reasons = reasons, .exec = RB_EXEC_WORKER};
+static const struct rb_kind syntax = {.schema = {.schema = {.name = "syntax"}}, .reasons = reasons, .exec = RB_EXEC_WORKER};
 static const struct rb_kind git = {.schema = {.schema = {.name = "git"}}, .reasons = reasons, .exec = RB_EXEC_WORKER};
 
 struct bench {
@@ -31,7 +33,7 @@ static void bench_diagnose(struct bench *b)
 {
     b->snapshot = fixture_snapshot(&b->f);
     b->view = rb_view_of(b->snapshot, &b->f.clock.clock);
-    b->arena = rb_arena_new((size_t)16 << 20);
+    b->arena = rb_arena_new(RB_DIAGNOSIS_ARENA);
     struct rb_diagnosis_options options = {.max_age_ns = 5 * SECOND};
     struct rb_error err = {0};
     ck_assert_int_eq(rb_diagnose(&b->view, &options, b->arena, &b->diagnosis, &err), 0);
@@ -44,18 +46,24 @@ static void bench_close(struct bench *b)
     fixture_end(&b->f);
 }
 
-static void complete(struct bench *b, size_t index, enum rb_result result, const char *reason, const char *const *facts,
-                     struct rb_drift_report *report)
+static void complete_saying(struct bench *b, size_t index, enum rb_result result, const char *reason, const char *message,
+                            const char *const *facts, struct rb_drift_report *report)
 {
     RB_ARENA_AUTO *arena = rb_arena_new(1 << 20);
     struct rb_outcome outcome;
     rb_outcome_init(&outcome, arena);
-    rb_outcome_set(&outcome, result, reason, "%s", reason);
+    rb_outcome_set(&outcome, result, reason, "%s", message);
     for (size_t i = 0; facts && facts[i]; i += 2)
         rb_outcome_fact(&outcome, facts[i], "%s", facts[i + 1]);
     outcome.drift = report;
     rb_store_started(b->f.store, index);
     (void)rb_store_completed(b->f.store, index, &outcome, rb_elapsed_ns(&b->f.clock.clock));
+}
+
+static void complete(struct bench *b, size_t index, enum rb_result result, const char *reason, const char *const *facts,
+                     struct rb_drift_report *report)
+{
+    complete_saying(b, index, result, reason, reason, facts, report);
 }
 
 static bool has_command(const struct rb_cause *cause, const char *command)
@@ -129,6 +137,39 @@ START_TEST(an_old_edit_an_unrelated_one_and_an_accepted_one_are_not_cited)
 }
 END_TEST
 
+/* git would take the name for a pattern of everything. */
+START_TEST(a_name_that_is_a_pattern_restores_only_itself)
+{
+    struct bench b;
+    edit_and_exit(&b, "config/*", 27, NULL);
+    ck_assert(has_command(&b.diagnosis.causes[0], "git -C /r restore --source=HEAD -- ':(literal)config/*'   # discards that edit"));
+    bench_close(&b);
+    static const struct rb_kind *const kinds[] = {&syntax};
+    static const char *const facts[] = {RB_FACT_FILE, "a.toml", RB_FACT_FILE, "sub/a.toml", RB_FACT_FILE, ":!b.toml", NULL};
+    static const struct {
+        const char *reason, *restored;
+    } rows[] = {{"sub/a.toml: line 3 is broken", "sub/a.toml"},
+                {"/r/a.toml.", "a.toml"},
+                {"cannot parse 'a.toml' at all", "a.toml"},
+                {"a.toml.orig and a.tomls", NULL},
+                {":!b.toml: broken", "':(literal):!b.toml'"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        bench_open(&b, kinds, 1);
+        complete_saying(&b, 0, RB_RESULT_FAIL, "broken", rows[i].reason, facts, NULL);
+        bench_diagnose(&b);
+        size_t restores = 0;
+        char wanted[128];
+        (void)snprintf(wanted, sizeof wanted, "git -C /r restore --source=HEAD -- %s   # discards what is not committed there",
+                       rows[i].restored ? rows[i].restored : "");
+        for (size_t k = 0; k < b.diagnosis.causes[0].todo_count; k++)
+            restores += strstr(b.diagnosis.causes[0].todo[k], " restore ") != NULL;
+        ck_assert_msg(restores == (rows[i].restored != NULL), "row %zu", i);
+        ck_assert_msg(!rows[i].restored || has_command(&b.diagnosis.causes[0], wanted), "row %zu", i);
+        bench_close(&b);
+    }
+}
+END_TEST
+
 START_TEST(a_name_with_a_control_character_enters_no_command)
 {
     struct bench b;
@@ -182,5 +223,6 @@ START_TEST(a_stuck_lock_is_removed_only_with_its_warning)
 END_TEST
 
 RB_TEST_MAIN("remedy", an_edit_below_a_mount_is_cited_with_lead_and_diff_and_can_be_undone,
-             an_old_edit_an_unrelated_one_and_an_accepted_one_are_not_cited, a_name_with_a_control_character_enters_no_command,
-             a_vanished_listener_is_started_as_it_was, a_stuck_lock_is_removed_only_with_its_warning)
+             an_old_edit_an_unrelated_one_and_an_accepted_one_are_not_cited, a_name_that_is_a_pattern_restores_only_itself,
+             a_name_with_a_control_character_enters_no_command, a_vanished_listener_is_started_as_it_was,
+             a_stuck_lock_is_removed_only_with_its_warning)
