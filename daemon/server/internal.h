@@ -38,6 +38,7 @@ struct rb_slot {
     int fd;
     enum rb_slot_phase phase;
     int64_t since_ns; /* when the phase began */
+    int64_t quiet_ns; /* the first look under pressure that found nothing to read; 0: none yet in this phase */
     bool started;     /* libmicrohttpd has it: until then the descriptor is not ours to shut */
     bool doomed;
     const struct rb_listen_socket *listener;

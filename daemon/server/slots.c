@@ -59,6 +59,7 @@ void rb_slot_phase(struct rb_server *server, struct rb_slot *slot, enum rb_slot_
     pthread_mutex_lock(&server->lock);
     slot->phase = phase;
     slot->since_ns = now;
+    slot->quiet_ns = 0;
     pthread_mutex_unlock(&server->lock);
 }
 
@@ -150,15 +151,35 @@ int rb_slots_tick(struct rb_server *server)
     return next_ms;
 }
 
+/* Bytes that nobody has taken yet: then the server is behind, not the client. */
+static bool has_unread(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* Two looks, some time apart: between the read of a request and the change of its phase the HTTP thread may have lost the processor. */
+static bool is_slow_client(struct rb_slot *slot, int64_t now)
+{
+    if (has_unread(slot->fd)) {
+        slot->quiet_ns = 0;
+        return false;
+    }
+    if (slot->phase == RB_SLOT_IDLE)
+        return true;
+    if (slot->quiet_ns == 0)
+        slot->quiet_ns = now;
+    return slot->phase == RB_SLOT_READING && now - slot->quiet_ns >= RB_SHED_MIN_AGE;
+}
+
 void rb_slots_shed(struct rb_server *server)
 {
     int64_t now = rb_server_now(server);
     unsigned left = 32;
     pthread_mutex_lock(&server->lock);
     for (struct rb_slot *slot = server->slots; slot && left; slot = slot->next) {
-        bool idle = slot->phase == RB_SLOT_IDLE;
-        bool old_enough = now - slot->since_ns >= RB_SHED_MIN_AGE;
-        if (slot->doomed || !slot->started || !(idle || (slot->phase == RB_SLOT_READING && old_enough)))
+        bool waits_for_client = slot->phase == RB_SLOT_IDLE || slot->phase == RB_SLOT_READING;
+        if (slot->doomed || !slot->started || !waits_for_client || !is_slow_client(slot, now))
             continue;
         shut(slot, false);
         server->stats.shed++;

@@ -1,12 +1,16 @@
 """1,000 requests for /triage at once: one round of checks, all answered, with the same report. Another site's page starts nothing, and nobody waits past the deadline."""
 import http.client
+import os
 import re
 import selectors
+import shutil
 import socket
+import subprocess
+import sys
 import time
 import unittest
 
-from support import BlackHole, Daemon, HttpFixture, enter, free_port, until
+from support import BlackHole, Daemon, HttpFixture, enter, free_port, needs_linux, until
 
 ALONE = True
 PARALLEL = 1000
@@ -81,6 +85,23 @@ class Load(unittest.TestCase):
         self.assertIn("5 of 5 checks fresh", report)
         self.assertIn("gone-port", report)
         self.assertEqual(0, daemon.metric("runbookd_server_connections") - 1, "connections are left open")
+
+    @needs_linux
+    def test_a_starved_daemon_blames_no_client(self):
+        """It shares one processor with six loops: requests lie unread for long, and are no slow clients for it."""
+        if not shutil.which("taskset"):
+            self.skipTest("needs taskset(1)")
+        pinned = ("taskset", "-c", str(min(os.sched_getaffinity(0))))
+        daemon, _ = self.daemon(prefix=pinned)
+        hogs = [subprocess.Popen([*pinned, sys.executable, "-c", "while True: pass"]) for _ in range(6)]
+        try:
+            for _ in range(3):
+                answers = at_once(daemon.port, "/triage?max_age=1", PARALLEL)
+                self.assertEqual([], [one[:80] for one in answers if not one.startswith(b"HTTP/1.1 200 ")])
+        finally:
+            for hog in hogs:
+                hog.kill()
+                hog.wait()
 
     def test_a_young_result_is_not_made_again(self):
         daemon, _ = self.daemon()
