@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from world import HERE, OLD, PYTHON, UID, containers
+from world import HERE, OLD, PYTHON, UID, containers, until
 
 QUIET = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
@@ -107,6 +107,21 @@ def ledger_checks(w):
 def end_ledger(w, number=signal.SIGKILL):
     w.ledger.send_signal(number)
     w.ledger.wait(10)
+
+
+CHAIN = (("front", 8201), ("middle", 8202), ("back", 8203))
+
+
+def chain(w):
+    """Three services on the host, each of which needs the next; only their pages are looked at."""
+    for (name, port), below in zip(CHAIN, (*CHAIN[1:], None)):
+        needs = ["--upstream", f"{below[0]}=http://127.0.0.1:{below[1]}/health"] if below else []
+        process = spawn(w, [PYTHON, "-SEs", w.path("programs", "app.py"), name, "--port", str(port), "--control", w.path("control", name), *needs])
+        setattr(w, name, process)
+
+
+def chain_checks(_):
+    return [{"name": name, "kind": "http", "url": f"http://localhost:{port}/health", "depends_on": [below[0]] if below else []} for (name, port), below in zip(CHAIN, (*CHAIN[1:], None))]
 
 
 # ---- a small file system

@@ -919,3 +919,122 @@ def _(w):
           shows={"spool-disk": "inodes_low", "enqueue": "fail"})
 def _(w):
     parts.fill_inodes(w)
+
+
+# ---- a last look: chains without port checks, replicas, damaged repositories, half-told truths
+
+@scenario("end-of-a-chain-killed", "simple", truth="the last of three services, each of which needs the next, was killed", causes=["back"], symptoms=["middle", "front"], checks=parts.chain_checks,
+          prepare=parts.chain, shows={"back": "refused", "middle": "status", "front": "status"})
+def _(w):
+    w.back.kill()
+    w.back.wait(10)
+
+
+@scenario("middle-of-a-chain-killed", "simple", truth="the second of three services, each of which needs the next, was killed", causes=["middle"], symptoms=["front"], checks=parts.chain_checks,
+          prepare=parts.chain, shows={"back": "ok", "middle": "refused", "front": "status"})
+def _(w):
+    w.middle.kill()
+    w.middle.wait(10)
+
+
+@scenario("end-of-a-chain-hangs", "coincidence", truth="the last of three services hangs, and nothing tells why; an edit a moment before is of a file that it does not read", undetermined=["back"],
+          symptoms=["middle", "front"], checks=parts.chain_checks, prepare=parts.chain, standing=["config-drift"], noise=lambda w: w.edit("config/banner.txt", "shop", "store"),
+          noise_shows={"config-drift": "warn"}, shows={"back": "timeout", "middle": "status", "front": "status"})
+def _(w):
+    w.back.send_signal(signal.SIGSTOP)
+
+
+@scenario("front-and-back-killed", "compound", truth="the first and the last of three services were killed, which are two things", causes=["front", "back"], symptoms=["middle"], checks=parts.chain_checks,
+          prepare=parts.chain, shows={"back": "refused", "middle": "status", "front": "refused"})
+def _(w):
+    for process in (w.front, w.back):
+        process.kill()
+        process.wait(10)
+
+
+@scenario("exporters-swapped", "simple", truth="the two exporters were started on each other's port", causes=[("pricing-port", "pricing", "orders", "orders-port")], words=["9101"],
+          shows={"pricing-port": "wrong_marker", "pricing": "fail", "orders": "fail"})
+def _(w):
+    w.kill("pricing")
+    w.kill("orders")
+    w.stranger("orders", "--port", "9101")
+    w.stranger("pricing", "--port", "9102")
+
+
+@scenario("container-armed", "simple", truth="the api was made anew with a forbidden variable", causes=["containers-off"], words=["PAY_LIVE", "VIOLATED", "shop-api-1"], shows={"containers-off": "denied_set", "api": "ok"},
+          checks=lambda w: [{"name": "containers-off", "kind": "env", "phase": "safety", "containers": {"project": "shop"}, "deny": ["PAY_LIVE"], "socket": w.engine.socket}])
+def _(w):
+    w.run_container("api", env=["PAY_LIVE=1"])
+
+
+@scenario("container-armed-beside-a-dead-proxy", "compound", truth="the api was made anew with a forbidden variable, and the proxy was killed", causes=["containers-off", "proxy-port"],
+          symptoms=["proxy", "public", "dashboard"], words=["PAY_LIVE", "VIOLATED"], shows={"containers-off": "denied_set", "proxy": "fail", "dashboard": "fail", "api": "ok"},
+          checks=lambda w: [{"name": "containers-off", "kind": "env", "phase": "safety", "containers": {"project": "shop"}, "deny": ["PAY_LIVE"], "socket": w.engine.socket}])
+def _(w):
+    w.run_container("api", env=["PAY_LIVE=1"])
+    w.kill("proxy")
+
+
+@scenario("variable-only-unset", "coincidence", truth="a variable that should be set is not, which only warns; nothing is broken", verdict="healthy", shows={"dotenv": "required_unset"})
+def _(w):
+    w.edit(".env", "REGION=eu\n", "")
+
+
+@scenario("two-file-systems", "compound", truth="the data disk is full, and the spool was mounted read-only", causes=["data-disk", "spool-disk"], symptoms=["report", "enqueue", *API_DOWN],
+          checks=parts.spool_checks, prepare=parts.spool, shows={"data-disk": "disk_low", "spool-disk": "read_only", "report": "fail", "enqueue": "fail", "dashboard": "fail"})
+def _(w):
+    w.fill_disk()
+    subprocess.run(["mount", "-o", "remount,ro", w.path("spool")], check=True)
+
+
+@scenario("proxy-on-another-port", "simple", truth="the proxy was started on another port", causes=["proxy-port"], symptoms=["proxy", "public", "dashboard"], words=["8081"],
+          shows={"proxy-port": "not_listening", "proxy": "fail", "dashboard": "fail"})
+def _(w):
+    w.kill("proxy")
+    w.stranger("proxy", "--port", "8082", "--upstream", "api=http://127.0.0.1:8080/health")
+
+
+@scenario("exporter-on-loopback-only", "simple", truth="the exporter was started listening on loopback only: its page answers here, and Prometheus in its container cannot reach it", may=["prom"],
+          shows={"prom": "target_down", "orders": "ok", "orders-port": "ok"})
+def _(w):
+    w.kill("orders")
+    w.stranger("orders", "--port", "9102", "--bind", "127.0.0.1")
+
+
+@scenario("index-of-git-damaged", "simple", truth="the index of the repository is damaged; the files are as they were", may=["repo"], shows={"repo": "unreadable"})
+def _(w):
+    path = w.file(".git", "index")
+    shutil.copy(path, w.path("index.kept"))
+    w.undo.append(lambda: (shutil.copy(w.path("index.kept"), path), os.chown(path, parts.UID, parts.UID)))
+    with open(path, "r+b") as file:
+        file.write(b"JUNK" * 16)
+
+
+@scenario("spool-unmounted", "simple", truth="the spool was unmounted and its folder removed", causes=["spool-disk"], symptoms=["enqueue"], words=["spool"], checks=parts.spool_checks, prepare=parts.spool,
+          shows={"spool-disk": "path_missing", "enqueue": "fail"})
+def _(w):
+    subprocess.run(["umount", "-l", w.path("spool")], check=True)
+    os.rmdir(w.path("spool"))
+    w.undo.append(lambda: (os.makedirs(w.path("spool")), subprocess.run(["mount", "-t", "tmpfs", "spool", w.path("spool")], check=True)))
+
+
+@scenario("impostor-on-the-engine-socket", "observer", truth="another program answers on the engine's socket; engine and shop are well", may=["docker"], shows={"docker": "protocol", "dashboard": "ok"})
+def _(w):
+    w.undo.append(lambda: os.replace(w.engine.socket + ".moved", w.engine.socket))
+    os.rename(w.engine.socket, w.engine.socket + ".moved")
+    parts.spawn(w, [*parts.program(w), "impostor", "--socket", w.engine.socket], uid=0)
+    parts.until(lambda: os.path.exists(w.engine.socket))
+    w.admit()
+
+
+@scenario("exporter-slower-than-patience", "coincidence", truth="the exporter answers, but too slowly for everybody, and nothing tells why; the commit a moment before says nothing", undetermined=["orders"],
+          symptoms=["prom"], noise=lambda w: (w.edit("docs/notes.md", "Nothing", "Anything"), w.commit("Notes again")), shows={"orders": "timeout", "prom": "fail"})
+def _(w):
+    w.tell("orders", "slow 2.5")
+
+
+@scenario("second-of-two-replicas", "simple", truth="one of two containers of the api ended; the other does all the work", causes=["shop-stack"], words=["shop-api-2", "code 4"], shows={"shop-stack": "exited", "api": "ok"},
+          prepare=lambda w: w.engine.run("shop-api-2", ["/bin/sh", "-c", "while [ ! -e /control/second ]; do sleep 0.2; done; echo 'fatal: replica lost its lease' >&2; exit 4"], project="shop", service="api",
+                                         image="test/shop:1", Binds=[w.path("control") + ":/control"], labels=parts.containers(w.folder)["shop-api-1"]["labels"]))
+def _(w):
+    w.tell("second", "")
