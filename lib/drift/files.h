@@ -49,11 +49,12 @@ struct files_run { /* the source's state: lives in the run's arena */
     struct rb_below below;
     bool below_open;
     int64_t index_mtime_ns;
-    bool full; /* this run trusts no stat data */
+    bool full;    /* this run trusts no stat data */
+    bool filters; /* external filters are configured */
     struct files_cache old, next;
     size_t next_cap;
     bool dirty; /* `next` says something that `old` does not */
-    size_t hashed, oversized, unreadable, unverified, unstable;
+    size_t hashed, oversized, unreadable, unverified, unstable, left_out;
     size_t base_next;             /* first accepted fact that was not passed yet */
     size_t expected, unreachable; /* files that git tracks; folders that could not be read */
     const char **untracked;       /* sorted: paths that git does not know */

@@ -139,6 +139,9 @@ static const char *describe(struct files_run *run, const char *value)
         return NULL;
     if (files_value_blob(value, id, &mode))
         return rb_arena_printf(arena, "%s %02x%02x%02x%02x", mode == 0100755 ? "executable file" : "file", id[0], id[1], id[2], id[3]);
+    const char *raw = strstr(value, ",\"raw\":\"");
+    if (raw && strncmp(value, "{\"mode\":", 8) == 0)
+        return rb_arena_printf(arena, "filtered file %.8s, as it lies there", raw + 8);
     if (strncmp(value, "{\"link\":", 8) == 0)
         return rb_arena_printf(arena, "link to %.*s", (int)strlen(value) - 9, value + 8);
     if (strncmp(value, "{\"commit\":\"", 11) == 0)
@@ -202,6 +205,14 @@ const char *files_kept_text(struct files_run *run, const char *path, const struc
     return masked.failed ? NULL : rb_arena_strdup(run->collect->ctx->arena, rb_buf_str(&masked));
 }
 
+/* A file that is left out now is still there: that looks like a loss and is none. */
+static void note_left_out(struct files_run *run, struct rb_drift_item *item)
+{
+    struct stat st;
+    if (item->change == RB_DRIFT_REMOVED && !item->diff && rb_below_lstat(&run->below, item->key, &st) == 0)
+        item->diff = "it is still there: git ignores it now, or a repository of its own was made around it";
+}
+
 static void note_renames(struct files_run *run, struct rb_drift_item *items, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -237,4 +248,6 @@ void files_explain(struct files_run *run, struct rb_drift_item *items, size_t co
             item->new_text = describe(run, item->new_value);
     }
     note_renames(run, items, count < MAX_DIFFS ? count : MAX_DIFFS);
+    for (size_t i = 0; i < count && i < MAX_DIFFS; i++)
+        note_left_out(run, &items[i]);
 }

@@ -146,20 +146,35 @@ static void remember(struct files_run *run, const char *key, const char *value, 
         .stat = {.mtime_ns = rb_stat_mtime_ns(st), .ctime_ns = rb_stat_ctime_ns(st), .size = st->st_size, .ino = (int64_t)st->st_ino}};
 }
 
-/* A content above the limit, or one that only an external program could bring into git's form: told by what can be told. */
-static const char *unhashed(struct files_run *run, const struct rb_file_entry *entry, const struct stat *st, unsigned mode, size_t *counter)
+/* A content above the limit: told by what can be told. */
+static const char *unhashed(struct files_run *run, const struct stat *st, unsigned mode)
 {
-    ++*counter;
-    if (entry->tracked && counter == &run->unverified && entry->index_size == (int64_t)(uint32_t)st->st_size)
-        return blob_value(run, entry->path, entry->blob, mode);
     return rb_arena_printf(run->collect->ctx->arena, "{\"mode\":\"%06o\",\"size\":%lld}", mode, (long long)st->st_size);
 }
 
-static const char *hash(struct files_run *run, const struct rb_file_entry *entry, const struct stat *st, unsigned mode)
+/* The digest of a content as it lies there, for files that only an external program could bring into git's form. */
+static const char *raw_value(struct files_run *run, const unsigned char id[RB_GIT_ID], unsigned mode)
+{
+    RB_BUF_AUTO value;
+    rb_buf_init(&value, 128);
+    rb_buf_addf(&value, "{\"mode\":\"%06o\",\"raw\":\"", mode);
+    add_hex(&value, id);
+    rb_buf_adds(&value, "\"}");
+    return rb_arena_strdup(run->collect->ctx->arena, rb_buf_str(&value));
+}
+
+static bool is_filtered(struct files_run *run, const char *path)
+{
+    return run->filters && files_view(run) && rb_git_view_filter(files_view(run), path);
+}
+
+static const char *hash(struct files_run *run, const struct rb_file_entry *entry, const struct stat *st, unsigned mode, bool filtered)
 {
     const struct rb_drift_options *options = run->collect->ctx->options;
-    if (st->st_size > options->max_file)
-        return unhashed(run, entry, st, mode, &run->oversized);
+    if (st->st_size > options->max_file) {
+        run->oversized++;
+        return unhashed(run, st, mode);
+    }
     RB_BUF_AUTO content;
     rb_buf_init(&content, (size_t)options->max_file + READ_STEP);
     struct stat before, after;
@@ -169,17 +184,21 @@ static const char *hash(struct files_run *run, const struct rb_file_entry *entry
                   rb_stat_mtime_ns(&after) == rb_stat_mtime_ns(&before);
     if (fd >= 0)
         close(fd);
+    if (content.len > (size_t)options->max_file) { /* it grew meanwhile */
+        run->oversized++;
+        return unhashed(run, &before, mode);
+    }
     if (!ok) {
         run->unreadable++;
         return "{\"unreadable\":true}";
     }
     unsigned char id[RB_GIT_ID];
     struct rb_error err = {0};
-    int rc = files_view(run) ? rb_git_view_hash(files_view(run), entry->path, content.data, content.len, id, &err)
-                             : rb_git_hash_plain(content.data, content.len, id, &err);
-    if (rc < 0)
-        return unhashed(run, entry, st, mode, &run->unverified);
-    const char *value = blob_value(run, entry->path, id, mode);
+    bool by_git = !filtered && content.len > 0 && files_view(run); /* nothing is nothing under all attributes */
+    bool raw = filtered || (by_git && rb_git_view_hash(files_view(run), entry->path, content.data, content.len, id, &err) < 0);
+    if ((raw || !by_git) && rb_git_hash_plain(content.data, content.len, id, &err) < 0)
+        return unhashed(run, st, mode);
+    const char *value = raw ? raw_value(run, id, mode) : blob_value(run, entry->path, id, mode);
     run->hashed++;
     run->dirty = true;
     if (!stable)
@@ -189,15 +208,24 @@ static const char *hash(struct files_run *run, const struct rb_file_entry *entry
     return value;
 }
 
-/* True when a cached value still stands: same stat data, and old enough that a later write would have moved the clock of the file system. */
-static const char *from_cache(struct files_run *run, const char *path, const struct stat *st, unsigned mode)
+/* Whether a value is a digest of the kind that is wanted, for a file of this mode. */
+static bool is_digest(const char *value, bool raw, unsigned mode)
+{
+    unsigned char id[RB_GIT_ID];
+    unsigned told;
+    char start[32];
+    if (!raw)
+        return files_value_blob(value, id, &told) && told == mode;
+    int len = snprintf(start, sizeof start, "{\"mode\":\"%06o\",\"raw\":", mode);
+    return len > 0 && strncmp(value, start, (size_t)len) == 0;
+}
+
+/* The cached value while it stands: same stat data, and old enough that a later write would have moved the clock of the file system. */
+static const char *from_cache(struct files_run *run, const char *path, const struct stat *st, bool raw, unsigned mode)
 {
     const struct files_cached *cached = run->full ? NULL : files_cache_find(&run->old, path);
-    unsigned char id[RB_GIT_ID];
-    unsigned cached_mode;
     if (!cached || !same_stat(&cached->stat, st) || cached->stat.mtime_ns >= run->old.observed_wall_ns ||
-        cached->stat.ctime_ns >= run->old.observed_wall_ns - RB_LISTING_SETTLE_NS || !files_value_blob(cached->value, id, &cached_mode) ||
-        cached_mode != mode)
+        cached->stat.ctime_ns >= run->old.observed_wall_ns - RB_LISTING_SETTLE_NS || !is_digest(cached->value, raw, mode))
         return NULL;
     remember(run, cached->key, cached->value, st);
     return cached->value;
@@ -210,10 +238,12 @@ static const char *regular_value(struct files_run *run, const struct rb_file_ent
     if (entry->tracked && executable != expected && files_view(run) && !rb_git_view_trusts_mode(files_view(run)))
         executable = expected;
     unsigned mode = executable ? MODE_EXECUTABLE : MODE_PLAIN;
-    if (index_clean(run, entry, st))
+    bool filtered = is_filtered(run, entry->path);
+    run->unverified += filtered;
+    if (!filtered && index_clean(run, entry, st))
         return blob_value(run, entry->path, entry->blob, mode);
-    const char *value = from_cache(run, entry->path, st, mode);
-    return value ? value : hash(run, entry, st, mode);
+    const char *value = from_cache(run, entry->path, st, filtered, mode);
+    return value ? value : hash(run, entry, st, mode, filtered);
 }
 
 static const char *link_value(struct files_run *run, const char *path)
@@ -254,15 +284,22 @@ static const char *other_value(mode_t mode)
     return S_ISSOCK(mode) ? "{\"type\":\"socket\"}" : "{\"type\":\"device\"}";
 }
 
+/* A file that is not there: gone, unless a sparse checkout leaves it out. */
+static const char *missing_value(struct files_run *run, const struct rb_file_entry *entry)
+{
+    if (!entry->skipped || !files_view(run) || !rb_git_view_is_sparse(files_view(run)))
+        return NULL;
+    run->left_out++;
+    return entry->mode == MODE_SUBMODULE ? submodule_value(run, entry) : blob_value(run, entry->path, entry->blob, entry->mode);
+}
+
 const char *files_observe(struct files_run *run, const struct rb_file_entry *entry)
 {
     struct stat st;
     bool submodule = entry->tracked && entry->mode == MODE_SUBMODULE;
     int rc = rb_below_lstat(&run->below, entry->path, &st);
-    if (entry->assumed && !submodule)
-        return blob_value(run, entry->path, entry->blob, entry->mode);
     if (rc == -ENOENT || rc == -ENOTDIR || rc == -ELOOP)
-        return NULL;
+        return missing_value(run, entry);
     if (rc < 0) {
         run->unreadable++;
         return "{\"unreadable\":true}";
@@ -271,5 +308,7 @@ const char *files_observe(struct files_run *run, const struct rb_file_entry *ent
         return submodule_value(run, entry);
     if (S_ISREG(st.st_mode))
         return regular_value(run, entry, &st);
+    if (S_ISDIR(st.st_mode) && S_ISDIR(entry->mode))
+        return "{\"type\":\"repository\"}";
     return S_ISLNK(st.st_mode) ? link_value(run, entry->path) : other_value(st.st_mode);
 }

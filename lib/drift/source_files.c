@@ -2,8 +2,12 @@
  *
  * One lstat a file and a folder when nothing changed: git's index vouches for tracked files, our cache for the others and for what is in a folder. Once a day everything is read, because stat data can be made to lie.
  * A file that is tracked is compared whether it exists or not; an untracked one unless git ignores it (`ignored: true`: even then). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "files.h"
 #include "runbook/check/facts.h"
@@ -67,6 +71,8 @@ static struct rb_file_request git_request(struct files_run *run)
     request.tracked = true;
     request.untracked = options->untracked && !options->ignored;
     request.submodules = true;
+    request.repositories = true;
+    request.out_filters = &run->filters;
     request.out_outside_git = &run->outside_git;
     request.out_index_mtime_ns = &run->index_mtime_ns;
     request.out_tracked = &run->expected;
@@ -167,6 +173,50 @@ static int observe_ignored_too(struct files_run *run, struct rb_error *err)
     return rc;
 }
 
+/* Whether a folder on the way to `path` does not say what it holds. */
+static bool is_closed(struct files_run *run, const char *path)
+{
+    char dir[RB_DRIFT_KEY_MAX + 1];
+    snprintf(dir, sizeof dir, "%s", path);
+    for (char *slash = strchr(dir, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        int fd = rb_below_open(&run->below, dir, O_RDONLY | O_DIRECTORY);
+        *slash = '/';
+        if (fd == -EACCES || fd == -EPERM)
+            return true;
+        if (fd < 0)
+            return false;
+        close(fd);
+    }
+    return false;
+}
+
+static int by_name(const void *left, const void *right)
+{
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+static int by_key(const void *left, const void *right)
+{
+    return strcmp(((const struct files_cached *)left)->key, ((const struct files_cached *)right)->key);
+}
+
+/* What was accepted and lies in a folder that cannot be listed now is not gone because of that: it is looked at by its name. */
+static int observe_closed(struct files_run *run, struct rb_error *err)
+{
+    const struct rb_drift_facts *base = run->collect->base, listed = *run->collect->facts;
+    int rc = 0;
+    for (size_t i = 0; base && run->unreachable > 0 && i < base->count && rc == 0; i++)
+        if (!rb_drift_facts_find(&listed, base->items[i].key) && is_closed(run, base->items[i].key))
+            rc = observe_entry(run, &(struct rb_file_entry){.path = base->items[i].key}, err);
+    if (run->collect->facts->count > listed.count) {
+        qsort(run->untracked, run->untracked_count, sizeof *run->untracked, by_name);
+        if (run->next.file_count > 0)
+            qsort(run->next.files, run->next.file_count, sizeof *run->next.files, by_key);
+    }
+    return rc;
+}
+
 static void tell_limits(const struct files_run *run)
 {
     struct rb_outcome *out = run->collect->out;
@@ -175,8 +225,10 @@ static void tell_limits(const struct files_run *run)
         rb_outcome_evidence(out, "%zu files above %lld MiB are compared by size only (max_file)", run->oversized,
                             (long long)(options->max_file >> 20));
     if (run->unverified > 0)
-        rb_outcome_evidence(out, "%zu files have an external filter, which is never run: compared by stat data and size only",
+        rb_outcome_evidence(out, "%zu files have an external filter, which is never run: compared as they lie there, not as git has them",
                             run->unverified);
+    if (run->left_out > 0)
+        rb_outcome_evidence(out, "%zu files are left out by the sparse checkout: taken as the index has them", run->left_out);
     if (run->unreadable > 0)
         rb_outcome_evidence(out, "%zu files cannot be read by this user: their content is not compared", run->unreadable);
     if (run->unstable > 0)
@@ -198,6 +250,8 @@ static int collect_files(struct files_run *run, struct rb_error *err)
     struct rb_file_request request = git_request(run);
     rc = options->ignored && options->untracked ? observe_ignored_too(run, err)
                                                 : rb_files_each(&request, collect->ctx->arena, observe_entry, run, err);
+    if (rc == 0)
+        rc = observe_closed(run, err);
     run->dirty |= run->next.listing.changed;
     if (rc == 0 && run->unreachable > 0)
         rb_outcome_evidence(collect->out, "%zu folders could not be read: what is in them is not compared", run->unreachable);

@@ -86,7 +86,7 @@ static int add_tracked(struct list *list, size_t at, bool regular, struct rb_err
     entry.index_size = from->size_bytes;
     entry.index_ctime_ns = from->ctime_ns;
     entry.index_ino = from->ino;
-    entry.assumed = from->assumed;
+    entry.skipped = from->skipped;
     return add_entry(list, &entry, err);
 }
 
@@ -138,6 +138,16 @@ static int add_untracked(void *ctx, const char *path, const struct stat *st, str
     return add_entry(list, &(struct rb_file_entry){.path = path, .mode = (unsigned)st->st_mode}, err);
 }
 
+static int add_repository(void *ctx, const char *dir, struct rb_error *err)
+{
+    struct list *list = ctx;
+    const char *path = wanted(list->request, dir) ? rb_arena_printf(list->arena, "%s/", dir) : NULL;
+    if (!path)
+        return wanted(list->request, dir) ? rb_error_set(err, RB_ENOMEM, "out of memory while listing files") : 0;
+    int code = catch_up(list, path, err);
+    return code < 0 ? code : add_entry(list, &(struct rb_file_entry){.path = path, .mode = S_IFDIR}, err);
+}
+
 /* `git` and `index` NULL: outside of git. */
 static int walk_tree(struct list *list, struct rb_git *git, const struct index_file *index, const char *prefix, struct rb_error *err)
 {
@@ -160,6 +170,7 @@ static int walk_tree(struct list *list, struct rb_git *git, const struct index_f
                         .cancelled = request->cancelled,
                         .enter = enter_dir,
                         .found = add_untracked,
+                        .repository = request->repositories ? add_repository : NULL,
                         .tracked_seen = fresh ? NULL : add_seen, /* who remembers folders does not see their files */
                         .ctx = list,
                         .known = believes ? request->known : NULL,
@@ -187,6 +198,8 @@ static int list_git(struct list *list, struct rb_git *git, struct rb_error *err)
         code = index_open(git, list->arena, known && known->key ? &known->index : NULL, &index, err);
     if (code == 0 && list->request->out_index_mtime_ns)
         *list->request->out_index_mtime_ns = rb_stat_mtime_ns(&index.st);
+    if (code == 0 && list->request->out_filters)
+        *list->request->out_filters = git_has_filters(git->repo);
     if (code == 0)
         code = read_index(list, &index, prefix, err);
     if (code == 0 && list->request->untracked)
@@ -213,6 +226,8 @@ int rb_files_each(const struct rb_file_request *request, struct rb_arena *arena,
         *request->out_index_mtime_ns = 0;
     if (request->out_tracked)
         *request->out_tracked = 0;
+    if (request->out_filters)
+        *request->out_filters = false;
     int code = request->no_git ? RB_ENOTFOUND : rb_git_open(request->root, &git, &open_err);
     if (code == 0 && !rb_git_workdir(git))
         code = RB_ENOTFOUND;

@@ -103,11 +103,10 @@ static int take_name(struct state *s, const char *dir, int fd, const struct dire
     return 0;
 }
 
-/* A folder with a .git below the root is somebody else's repository. */
+/* A repository below the root is somebody else's. */
 static bool is_foreign(int fd, const char *dir)
 {
-    struct stat st;
-    return *dir && fstatat(fd, ".git", &st, AT_SYMLINK_NOFOLLOW) == 0;
+    return *dir && walk_is_repository(fd);
 }
 
 static int visit(struct state *s, const char *dir)

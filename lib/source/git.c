@@ -159,6 +159,49 @@ const char *rb_git_dir(const struct rb_git *git)
     return git_repository_path(git->repo);
 }
 
+static bool has_program(git_config *config, const char *driver)
+{
+    static const char *const programs[] = {"clean", "process"};
+    bool has = false;
+    for (size_t i = 0; i < sizeof programs / sizeof programs[0] && !has; i++) {
+        char key[256];
+        const char *value = NULL;
+        int len = snprintf(key, sizeof key, "filter.%s.%s", driver, programs[i]);
+        has = len < 0 || (size_t)len >= sizeof key || (git_config_get_string(&value, config, key) == 0 && value[0] != '\0');
+    }
+    return has;
+}
+
+const char *git_external_filter(git_repository *repo, const char *path)
+{
+    const char *driver = NULL;
+    git_config *config = NULL;
+    if (git_attr_get(&driver, repo, 0, path, "filter") < 0 || git_attr_value(driver) != GIT_ATTR_VALUE_STRING)
+        return NULL;
+    if (strcmp(driver, "lfs") == 0)
+        return driver;
+    bool has = git_repository_config_snapshot(&config, repo) < 0 || has_program(config, driver);
+    git_config_free(config);
+    return has ? driver : NULL;
+}
+
+static int note_filter(const git_config_entry *entry, void *found)
+{
+    if (strncmp(entry->name, "filter.lfs.", 11) != 0 && entry->value && entry->value[0] != '\0')
+        *(bool *)found = true;
+    return 0;
+}
+
+bool git_has_filters(git_repository *repo)
+{
+    git_config *config = NULL;
+    bool found = false;
+    bool known = git_repository_config_snapshot(&config, repo) == 0 &&
+                 git_config_foreach_match(config, "^filter\\..*\\.(clean|process)$", note_filter, &found) == 0;
+    git_config_free(config);
+    return found || !known;
+}
+
 int git_prefix(struct rb_git *git, const char *root, struct rb_arena *arena, const char **out_prefix, struct rb_error *err)
 {
     char top[PATH_MAX], here[PATH_MAX];

@@ -182,7 +182,8 @@ static bool parse_entry(struct parser *parser, struct index_entry *out)
                                 .size_bytes = be32(from + 36),
                                 .id = from + 40,
                                 .stage = (unsigned char)stage,
-                                .assumed = (flags & FLAG_ASSUMED) || (extended & FLAG_SKIP_WORKTREE)};
+                                .assumed = (flags & FLAG_ASSUMED) || (extended & FLAG_SKIP_WORKTREE),
+                                .skipped = (extended & FLAG_SKIP_WORKTREE) != 0};
     parser->at = next;
     parser->previous = path;
     parser->previous_stage = stage;
@@ -257,7 +258,8 @@ static int convert(struct rb_git *git, struct index_file *out, struct rb_error *
                                                       .mode = from->mode,
                                                       .stage = (unsigned char)GIT_INDEX_ENTRY_STAGE(from),
                                                       .assumed = (from->flags & GIT_INDEX_ENTRY_VALID) ||
-                                                                 (from->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE)};
+                                                                 (from->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE),
+                                                      .skipped = (from->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0};
     }
     return 0;
 }

@@ -24,6 +24,7 @@ struct index_entry {
     uint32_t mode;
     unsigned char stage; /* above 0: a side of a conflict */
     bool assumed;        /* assume-unchanged or skip-worktree */
+    bool skipped;        /* skip-worktree */
 };
 struct index_paths { /* unpacked paths of an index of version 4 */
     struct index_paths *next;
@@ -59,6 +60,8 @@ struct walk {
     bool collapse;                /* report a folder without tracked files once, as "folder/", instead of its files */
     const atomic_bool *cancelled; /* or NULL */
     size_t unreachable;
+    int (*repository)(void *ctx, const char *dir,
+                      struct rb_error *err);   /* may be NULL: a folder that is a repository of its own, not tracked */
     bool (*enter)(void *ctx, const char *dir); /* may be NULL; false leaves the folder out */
     int (*found)(void *ctx, const char *path, const struct stat *st, struct rb_error *err);
     int (*tracked_seen)(void *ctx, size_t index, bool regular, struct rb_error *err); /* may be NULL: tracked[index] exists */
@@ -70,6 +73,8 @@ struct walk {
     int64_t settled_before_ns;
 };
 int walk_run(struct walk *walk, struct rb_error *err) RB_MUST_CHECK;
+/* Whether an open folder is the top of a repository: what it holds is somebody else's. A .git that is nothing of the kind hides nothing. */
+bool walk_is_repository(int fd);
 
 /* The stat data by which a file or folder is known again; all 0 when it changed since `settled_before_ns`. */
 struct rb_listed_stat listed_stat(const struct stat *st, int64_t settled_before_ns);
@@ -85,6 +90,12 @@ enum { GIT_REMOTE_TIMEOUT_S = 8 };
 int git_stream_use(void) RB_MUST_CHECK;
 /* Whether an address of a remote means ssh: ssh://… or host:path. */
 bool git_is_ssh(const char *url);
+
+/* Name of the external filter (a driver with a program, or LFS) that the attributes of a path of the work tree ask for, or NULL. A driver that nobody configured is none,
+ * as for git. */
+const char *git_external_filter(git_repository *repo, const char *path);
+/* Whether any driver but LFS, whose form is known, is configured. */
+bool git_has_filters(git_repository *repo);
 
 /* The root's place in the work tree: "" or "sub/", in the arena. Negative when it is not inside. */
 int git_prefix(struct rb_git *git, const char *root, struct rb_arena *arena, const char **out_prefix, struct rb_error *err) RB_MUST_CHECK;

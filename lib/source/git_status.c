@@ -74,14 +74,6 @@ static bool is_racy(const struct status_run *run, const struct index_entry *entr
     return entry->mtime_ns >= run->index_mtime_ns;
 }
 
-static bool has_external_filter(struct status_run *run, const char *path)
-{
-    const char *value = NULL;
-    if (git_attr_get(&value, run->git->repo, 0, path, "filter") < 0)
-        return false;
-    return git_attr_value(value) == GIT_ATTR_VALUE_STRING;
-}
-
 /* Whether libgit2's own filters (line ends, ident) would change the content on its way into the index. */
 static bool has_builtin_filter(struct status_run *run, const char *path)
 {
@@ -105,7 +97,7 @@ static bool same_content(struct status_run *run, const struct index_entry *entry
 {
     if (S_ISLNK(st->st_mode))
         return same_link(run, entry);
-    if (has_external_filter(run, entry->path))
+    if (git_external_filter(run->git->repo, entry->path))
         return stat_equal;
     if (st->st_size > MAX_HASHED_BYTES)
         return stat_equal;
@@ -209,6 +201,15 @@ static int on_untracked(void *ctx, const char *path, const struct stat *st, stru
     return 0;
 }
 
+static int on_repository(void *ctx, const char *dir, struct rb_error *err)
+{
+    (void)err;
+    struct status_run *run = ctx;
+    const char *path = rb_arena_printf(run->arena, "%s/", dir);
+    count(run, &run->out->untracked, path ? path : dir);
+    return 0;
+}
+
 static int check_untracked(struct status_run *run, const struct index_file *index)
 {
     size_t total = index->count;
@@ -225,6 +226,7 @@ static int check_untracked(struct status_run *run, const struct index_file *inde
                         .collapse = true,
                         .cancelled = run->cancelled,
                         .found = on_untracked,
+                        .repository = on_repository,
                         .ctx = run};
     return walk_run(&walk, run->err);
 }

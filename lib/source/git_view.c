@@ -20,7 +20,7 @@ struct rb_git_view {
     git_odb *odb;
     struct rb_arena *arena;
     const char *prefix;
-    bool trusts_mode, trees_loaded;
+    bool trusts_mode, sparse, trees_loaded;
 };
 
 static git_tree *tree_of(git_repository *repo, const char *revision)
@@ -40,14 +40,26 @@ static git_tree *upstream_tree(struct rb_git_view *view)
     return len > 0 && (size_t)len < sizeof revision ? tree_of(view->git->repo, revision) : NULL;
 }
 
-static bool file_mode_counts(git_repository *repo)
+static bool is_on(git_repository *repo, const char *key, int fallback)
 {
     git_config *config = NULL;
-    int value = 1;
-    if (git_repository_config_snapshot(&config, repo) == 0 && git_config_get_bool(&value, config, "core.filemode") < 0)
-        value = 1;
+    int value = fallback;
+    if (git_repository_config_snapshot(&config, repo) == 0 && git_config_get_bool(&value, config, key) < 0)
+        value = fallback;
     git_config_free(config);
     return value != 0;
+}
+
+/* git notes it in a file for this work tree alone, which libgit2 before 1.8 does not read. */
+static bool is_sparse(git_repository *repo)
+{
+    char path[PATH_MAX];
+    int value = 0, len = snprintf(path, sizeof path, "%sconfig.worktree", git_repository_path(repo));
+    git_config *config = NULL;
+    bool own = len > 0 && (size_t)len < sizeof path && git_config_open_ondisk(&config, path) == 0 &&
+               git_config_get_bool(&value, config, "core.sparsecheckout") == 0;
+    git_config_free(config);
+    return own ? value != 0 : is_on(repo, "core.sparsecheckout", 0);
 }
 
 int rb_git_view_new(struct rb_git *git, const char *root, struct rb_git_view **out, struct rb_error *err)
@@ -65,7 +77,8 @@ int rb_git_view_new(struct rb_git *git, const char *root, struct rb_git_view **o
         rb_git_view_free(view);
         return rc;
     }
-    view->trusts_mode = file_mode_counts(git->repo);
+    view->trusts_mode = is_on(git->repo, "core.filemode", 1);
+    view->sparse = is_sparse(git->repo);
     *out = view;
     return 0;
 }
@@ -84,6 +97,11 @@ void rb_git_view_free(struct rb_git_view *view)
 bool rb_git_view_trusts_mode(const struct rb_git_view *view)
 {
     return view->trusts_mode;
+}
+
+bool rb_git_view_is_sparse(const struct rb_git_view *view)
+{
+    return view->sparse;
 }
 
 static bool full_path(const struct rb_git_view *view, const char *path, char out[PATH_MAX])
@@ -189,13 +207,11 @@ int64_t rb_git_view_change_time(const struct rb_git_view *view, const char *path
     return time_ns;
 }
 
-/* Name of the external filter that a path's attributes ask for, or NULL. */
-static const char *external_filter(const struct rb_git_view *view, const char *path)
+bool rb_git_view_filter(const struct rb_git_view *view, const char *path)
 {
-    const char *value = NULL;
-    if (git_attr_get(&value, view->git->repo, 0, path, "filter") < 0)
-        return NULL;
-    return git_attr_value(value) == GIT_ATTR_VALUE_STRING ? value : NULL;
+    char full[PATH_MAX];
+    const char *external = full_path(view, path, full) ? git_external_filter(view->git->repo, full) : NULL;
+    return external && strcmp(external, "lfs") != 0;
 }
 
 /* What Git LFS stores in place of the content (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md): known without running it. */
@@ -227,7 +243,7 @@ int rb_git_view_hash(const struct rb_git_view *view, const char *path, const cha
     git_buf filtered = GIT_BUF_INIT;
     if (!full_path(view, path, full))
         return rb_error_set(err, RB_EINVAL, "the path is too long");
-    const char *external = external_filter(view, full);
+    const char *external = git_external_filter(view->git->repo, full);
     if (external && strcmp(external, "lfs") == 0)
         return hash_lfs(bytes, len, out, err);
     if (external)

@@ -211,9 +211,11 @@ static int visit_file(struct state *s, const struct pending *item)
     return item->top == 0 ? walk->found(walk->ctx, item->path, &st, s->err) : report_collapsed(s, item->path, item->top, &st);
 }
 
-static bool is_skipped_name(const char *name)
+/* In a git repository the folders of other systems are files like others. */
+static bool is_skipped_name(const struct walk *walk, const char *name)
 {
-    static const char *const names[] = {".", "..", ".git", ".hg", ".svn", ".jj", NULL};
+    static const char *const all[] = {".", "..", ".git", ".hg", ".svn", ".jj", NULL}, *const gits[] = {".", "..", ".git", NULL};
+    const char *const *names = walk->repo ? gits : all;
     for (size_t i = 0; names[i]; i++)
         if (strcmp(name, names[i]) == 0)
             return true;
@@ -289,7 +291,36 @@ static int last_first(const void *left, const void *right)
     return strcmp(((const struct pending *)right)->path, ((const struct pending *)left)->path);
 }
 
-/* Puts the names of a folder on the stack; `in` is what they have of it (its path, its record). One with a .git is somebody else's repository: its files are not ours. */
+bool walk_is_repository(int fd)
+{
+    char start[8];
+    struct stat st;
+    if (fstatat(fd, ".git", &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return false;
+    if (S_ISDIR(st.st_mode))
+        return fstatat(fd, ".git/HEAD", &st, AT_SYMLINK_NOFOLLOW) == 0 && fstatat(fd, ".git/objects", &st, AT_SYMLINK_NOFOLLOW) == 0;
+    int file = S_ISREG(st.st_mode) ? openat(fd, ".git", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
+    bool is = S_ISLNK(st.st_mode) ||
+              (file >= 0 && read(file, start, sizeof(start)) == (ssize_t)sizeof(start) && memcmp(start, "gitdir: ", sizeof(start)) == 0);
+    if (file >= 0)
+        close(file);
+    return is;
+}
+
+static int report_repository(struct state *s, const struct pending *in)
+{
+    struct walk *walk = s->walk;
+    char path[WALK_PATH_MAX + 2];
+    if (!walk->repository)
+        return 0;
+    if (!walk->collapse || in->top == 0)
+        return walk->repository(walk->ctx, in->path, s->err);
+    snprintf(path, sizeof(path), "%s/", in->path);
+    return report_collapsed(s, path, in->top, NULL);
+}
+
+/* Puts the names of a folder on the stack; `in` is what they have of it (its path, its record). The files of a repository of its own are somebody else's. What a .git holds
+ * can change without its folder's times: such a folder is looked at each time. */
 static int push_names(struct state *s, const struct pending *in, DIR *stream)
 {
     size_t before = s->count;
@@ -298,14 +329,17 @@ static int push_names(struct state *s, const struct pending *in, DIR *stream)
     int code = 0;
     while (code == 0 && (entry = readdir(stream)) != NULL) {
         if (*in->path && strcmp(entry->d_name, ".git") == 0) {
-            drop_to(s, before);
-            return 0;
+            records_distrust(&s->records, in->parent);
+            if (walk_is_repository(dirfd(stream))) {
+                drop_to(s, before);
+                return report_repository(s, in);
+            }
         }
         if (++s->names > MAX_NAMES)
             code = rb_error_set(s->err, RB_ELIMIT, "more than %d files to look through: narrow the globs", MAX_NAMES);
         else if (is_cancelled(s->walk))
             code = rb_error_set(s->err, RB_ETIMEOUT, "cancelled while looking through folders");
-        else if (!is_skipped_name(entry->d_name))
+        else if (!is_skipped_name(s->walk, entry->d_name))
             code = push_name(s, in, span, dirfd(stream), entry);
     }
     if (s->count > before + 1)

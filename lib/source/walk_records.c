@@ -63,6 +63,13 @@ void records_note(struct records *records, size_t at, const char *path, bool fol
     record->last = entry;
 }
 
+void records_distrust(struct records *records, size_t at)
+{
+    struct rb_listed_folder *record = record_at(records, at);
+    if (record)
+        record->stat = (struct rb_listed_stat){0};
+}
+
 void records_note_unreachable(struct records *records, size_t at)
 {
     struct rb_listed_folder *record = record_at(records, at);

@@ -21,6 +21,8 @@ size_t records_begin(struct records *records, const char *dir, int fd);
 size_t records_add(struct records *records, const struct rb_listed_folder *record);
 /* Notes a name that is of interest in the record of its folder. `path` does not end in '/'. */
 void records_note(struct records *records, size_t at, const char *path, bool folder);
+/* The folder's stat data do not tell all that decides over it: it is read again each time. */
+void records_distrust(struct records *records, size_t at);
 void records_note_unreachable(struct records *records, size_t at);
 /* Nothing that is known of a folder or below it counts. */
 void records_doubt(struct records *records, const char *dir);

@@ -23,7 +23,7 @@ struct rb_file_entry {
     int64_t index_ctime_ns;
     uint32_t index_ino; /* low 32 bits, as git keeps them */
     bool conflicted;
-    bool assumed; /* assume-unchanged or skip-worktree: git itself does not look at the file */
+    bool skipped; /* skip-worktree: in a sparse checkout the file is not there on purpose */
 };
 enum { RB_FILES_MAX_ENTRIES = 200000 };
 struct rb_file_request {
@@ -35,9 +35,11 @@ struct rb_file_request {
     bool *out_outside_git;        /* may be NULL: set to whether there is no repository */
     bool no_git;                  /* do not look for a repository: every file counts as untracked */
     bool submodules;              /* list them too, with mode 0160000 and their commit in `blob` */
-    int64_t *out_index_mtime_ns;  /* may be NULL: when the index was written; 0 outside git */
-    size_t *out_tracked;          /* may be NULL: how many files git tracks below the root, whatever the globs say */
-    size_t *out_unreachable;      /* may be NULL: folders that could not be read or whose path is above 4,000 bytes */
+    bool repositories;           /* with `untracked`: also list repositories inside that git does not track, as "folder/" of mode S_IFDIR */
+    int64_t *out_index_mtime_ns; /* may be NULL: when the index was written; 0 outside git */
+    bool *out_filters;           /* may be NULL: whether external filters may decide over the content of files (rb_git_view_filter) */
+    size_t *out_tracked;         /* may be NULL: how many files git tracks below the root, whatever the globs say */
+    size_t *out_unreachable;     /* may be NULL: folders that could not be read or whose path is above 4,000 bytes */
     /* What an earlier listing of the same request left, or NULL; and where this one leaves its own (in the arena, sharing what `known` holds), or NULL.
      * Only for untracked files. */
     const struct rb_listing *known;

@@ -38,5 +38,9 @@ int rb_git_view_submodule(const struct rb_git_view *view, const char *path, unsi
                           struct rb_error *err) RB_MUST_CHECK;
 /* False when core.filemode says that the executable bit means nothing here. */
 bool rb_git_view_trusts_mode(const struct rb_git_view *view);
+/* Whether the work tree leaves out files on purpose (core.sparseCheckout). */
+bool rb_git_view_is_sparse(const struct rb_git_view *view);
+/* Whether the content of a file has git's form only by a program that is configured as its filter (not LFS, whose form is known): no digest of git's can be computed. */
+bool rb_git_view_filter(const struct rb_git_view *view, const char *path);
 
 #endif
