@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from world import HERE, OLD, PYTHON, UID, containers, until
+from world import HERE, OLD, PYTHON, UID
 
 QUIET = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 

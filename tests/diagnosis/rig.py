@@ -45,7 +45,7 @@ def arguments():
 
 
 def load():
-    for name in ("scenarios_tune", "scenarios_test"):
+    for name in ("scenarios_tune", "scenarios_test", "scenarios_test_late"):
         if os.path.exists(os.path.join(HERE, name + ".py")):
             __import__(name)
     return scenarios.ALL
