@@ -572,17 +572,24 @@ class World:
             process.wait()
         self.spawned = []
 
-    def others_like(self, argv):
-        """Processes with that command line that the rig has not started: a pasted command has."""
+    def others(self):
+        """Processes of the operator that the rig has not started, or not for the shop: a pasted command has."""
         ours, found = {process.pid for process in self.running.values()}, []
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    if file.read().split(b"\0")[:-1] == [os.fsencode(word) for word in argv] and int(pid) not in ours:
+                    if file.read() and os.stat(f"/proc/{pid}").st_uid == UID and int(pid) not in ours:
                         found.append(int(pid))
             except OSError:
                 pass
         return found
+
+    def others_like(self, argv):
+        """Those of them with that command line."""
+        def line(pid):
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                return file.read().split(b"\0")[:-1]
+        return [pid for pid in self.others() if os.path.exists(f"/proc/{pid}") and line(pid) == [os.fsencode(word) for word in argv]]
 
     # ---- containers
 
@@ -648,6 +655,8 @@ class World:
             undo()
         self.undo, self.extra_checks = [], []
         self.end_strangers()
+        for pid in self.others():
+            os.kill(pid, signal.SIGKILL)
         self.start_engine()
         for name in os.listdir(self.path("control")):
             with open(self.path("control", name), encoding="utf-8") as file:
@@ -661,8 +670,6 @@ class World:
             well = process and process.poll() is None and process.args == argv and not self.odd_environment(process, env)
             if process and process.poll() is None and not well:
                 self.kill(name)
-            for pid in self.others_like(argv):
-                os.kill(pid, signal.SIGKILL)
             if well:
                 process.send_signal(signal.SIGCONT)
             else:
