@@ -19,7 +19,6 @@
 
 #define MAX_CONDITIONS 64
 #define DAY_S          86400.0
-#define PAGE_BYTES     4096u /* of an error page */
 
 struct http_expect {
     struct rb_strings status;
@@ -149,28 +148,12 @@ static const char *join(struct rb_arena *arena, const struct rb_strings *list, c
     return text ? text : fallback;
 }
 
-/* What an error page says, on one line and without its tags: it often names what is really missing. */
+/* What an error page says often names what is really missing. */
 static void tell_page(const struct rb_http_response *response, struct rb_outcome *out)
 {
-    RB_BUF_AUTO text;
-    rb_buf_init(&text, PAGE_BYTES + 1);
-    bool tag = false, gap = false;
-    for (size_t i = 0; i < response->body_len && i < PAGE_BYTES; i++) {
-        char c = response->body[i];
-        tag = c == '<' || (tag && c != '>');
-        if (tag || c == '>' || isspace((unsigned char)c)) {
-            gap = text.len > 0;
-            continue;
-        }
-        if (c == '\0')
-            return;
-        if (gap)
-            rb_buf_addc(&text, ' ');
-        rb_buf_addc(&text, c);
-        gap = false;
-    }
-    if (text.len > 0)
-        rb_outcome_evidence(out, "its page says: %s", rb_net_quote(out->arena, rb_buf_str(&text)));
+    const char *text = rb_net_page(out->arena, response->body, response->body_len);
+    if (text[0])
+        rb_outcome_evidence(out, "its page says: %s", text);
 }
 
 static void judge_status(const struct http_options *o, const struct rb_http_response *response, struct rb_outcome *out)

@@ -12,5 +12,7 @@ const char *rb_net_target(struct rb_arena *arena, const char *url);
 const char *rb_net_clean(struct rb_arena *arena, const char *text);
 /* As clean, clipped to what fits into a line of evidence (300 columns). */
 const char *rb_net_quote(struct rb_arena *arena, const char *text);
+/* What an HTML or text page shows, on one line, as quote; "" for none, and for what is no text. Any bytes. */
+const char *rb_net_page(struct rb_arena *arena, const char *body, size_t len);
 
 #endif
