@@ -313,6 +313,25 @@ START_TEST(what_is_needed_is_told_first)
 }
 END_TEST
 
+/* Versions, hosts of other domains, and words that only look like an address. */
+START_TEST(what_only_looks_like_an_address_is_no_need)
+{
+    static const char *const values[] = {"IMAGE=db:7.2-alpine", "IMAGE=db:3",          "X=https://db.example.com/x",
+                                         "X=db:prices",         "X=//db.example:5432", "X=my-db:5432/db",
+                                         "X=db:5432x",          "DB_HOST=db.example",  "X=db:999999",
+                                         "HOSTS=a,db:x:443",    "THE_DB=db",           "X=/srv/db/x"};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        struct container both[] = {{"web", ID, DIED("1", "03:07:00"), "", "", values[i], "boom"},
+                                   {"db", DB_ID, DIED("3", "03:07:01"), "", "", "A=b", "no"}};
+        struct rb_test_check *check = make("{kind: compose, socket: /run/x.sock, project: p}");
+        play(check, both, 2);
+        for (size_t f = 0; f < check->outcome.fact_count; f++)
+            ck_assert_msg(strcmp(check->outcome.facts[f].key, "needs") != 0, "%s", values[i]);
+        rb_test_check_free(check);
+    }
+}
+END_TEST
+
 START_TEST(without_a_need_what_ended_first_is_told_first)
 {
     static const struct container both[] = {{"web", ID, DIED("1", "03:07:01"), "", "", "TITLE=the db and cache book", "boom"},
@@ -386,6 +405,7 @@ int main(void)
     tcase_add_test(tcase, no_containers);
     tcase_add_test(tcase, the_engine_is_down);
     tcase_add_test(tcase, what_is_needed_is_told_first);
+    tcase_add_test(tcase, what_only_looks_like_an_address_is_no_need);
     tcase_add_test(tcase, without_a_need_what_ended_first_is_told_first);
     tcase_add_test(tcase, what_is_missing_and_needed_is_told_first);
     tcase_add_test(tcase, an_ended_container_still_tells_its_ports);

@@ -11,6 +11,7 @@
 #define MAX_SERVICES 128u
 #define MAX_VARS     512u
 #define MAX_VALUE    ((size_t)4096)
+#define MAX_ENV      ((size_t)64 << 10) /* bytes of one container's environment: this runs on the loop */
 
 static bool *cell(const struct compose_needs *needs, size_t a, size_t b)
 {
@@ -65,10 +66,17 @@ static bool in_name(char c)
     return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '.';
 }
 
+/* ":5432" and what ends it; ":7.2" and ":3-alpine" are versions of an image. */
+static bool is_port(const char *at)
+{
+    size_t digits = at[0] == ':' ? strspn(at + 1, "0123456789") : 0;
+    return digits >= 2 && digits <= 5 && !in_name(at[1 + digits]);
+}
+
 /* The host part of an address: before ":port", behind "//" or "@". */
 static bool is_address(const char *text, const char *start, const char *end)
 {
-    bool port = end[0] == ':' && isdigit((unsigned char)end[1]);
+    bool port = is_port(end);
     bool behind = start > text && (start[-1] == '@' || (start[-1] == '/' && start - text > 1 && start[-2] == '/'));
     return port || behind;
 }
@@ -102,10 +110,12 @@ static bool names_a_host(const char *var, const char *equals)
 
 static void take_environment(const struct compose_needs *needs, size_t user, const struct rb_docker_container *container)
 {
-    for (size_t i = 0; i < container->env_count && i < MAX_VARS; i++) {
+    for (size_t i = 0, seen = 0; i < container->env_count && i < MAX_VARS; i++) {
         const char *equals = strchr(container->env[i], '=');
-        if (!equals || strnlen(equals, MAX_VALUE) == MAX_VALUE)
+        size_t len = equals ? strnlen(equals, MAX_VALUE) : MAX_VALUE;
+        if (len == MAX_VALUE || seen + len > MAX_ENV)
             continue;
+        seen += len;
         if (names_a_host(container->env[i], equals))
             note(needs, user, equals + 1, strlen(equals + 1));
         take_addresses(needs, user, equals + 1);
