@@ -36,4 +36,13 @@ void rb_triage_settle(const struct rb_triage *t, const struct rb_open_question *
 /* What it is and since when. */
 void rb_triage_not_linked(const struct rb_triage *t, const struct rb_not_linked *entry, struct rb_buf *out);
 
+/* ---- where lines break ---- */
+/* Bytes of `text` that fit into `columns`, ended at a blank where there is one; never 0 for a text that is not empty. */
+size_t rb_triage_fitting(const char *text, size_t columns);
+/* Where a shell word of the command may end a line: the last blank outside of quotes within `columns`; 0: nowhere. `out_comment`: where a comment begins, or the end. */
+size_t rb_triage_breakable(const char *text, size_t columns, size_t *out_comment);
+/* Lines that a command without its comment takes, broken at blanks; 0: it cannot be broken, or only into more than RB_TRIAGE_COMMAND_LINES. */
+#define RB_TRIAGE_COMMAND_LINES 4u
+size_t rb_triage_command_lines(const char *text, size_t len, size_t room);
+
 #endif

@@ -362,3 +362,46 @@ void rb_triage_not_linked(const struct rb_triage *t, const struct rb_not_linked 
     rb_buf_addc(out, ' ');
     RB_SAY(out, t->language, SINCE, rb_buf_str(&since));
 }
+
+/* ---- where lines break ---- */
+
+size_t rb_triage_fitting(const char *text, size_t columns)
+{
+    size_t end = 0, last_blank = 0;
+    while (text[end] != '\0' && rb_text_columns(text, end + 1) <= columns) {
+        end++;
+        if (text[end] == ' ')
+            last_blank = end;
+    }
+    if (text[end] == '\0' || last_blank == 0)
+        return strlen(text);
+    return last_blank;
+}
+
+size_t rb_triage_breakable(const char *text, size_t columns, size_t *out_comment)
+{
+    size_t last = 0, i = 0;
+    bool quoted = false;
+    for (; text[i] != '\0'; i++) {
+        quoted = text[i] == '\'' ? !quoted : quoted;
+        if (!quoted && text[i] == ' ' && rb_text_columns(text, i) <= columns)
+            last = i;
+        if (!quoted && text[i] == '#' && i > 0 && text[i - 1] == ' ')
+            break;
+    }
+    *out_comment = i;
+    return last;
+}
+
+size_t rb_triage_command_lines(const char *text, size_t len, size_t room)
+{
+    size_t lines = 1;
+    for (; rb_text_columns(text, len) > room; lines++) {
+        size_t unused, cut = rb_triage_breakable(text, room - 2, &unused);
+        if (cut == 0 || cut >= len || lines == RB_TRIAGE_COMMAND_LINES)
+            return 0;
+        text += cut + 1;
+        len -= cut + 1;
+    }
+    return lines;
+}

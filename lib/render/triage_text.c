@@ -1,8 +1,8 @@
 /* The triage report for a terminal, in the shape of SPEC 8: at most 60 lines of at most 100 columns, whatever is in it.
  *
  * How the bound is kept: every line leaves through `line`, which escapes and clips it; the end of the report (what to do, runbook, record) is written
- * first and counted, because it must never be cut off; the causes get the lines that are left, in full while they fit, then in two lines each, then as a
- * number. Commands are printed as comments: pasting the whole report runs nothing. */
+ * first and counted, because it must never be cut off, with shorter lists until a cause has room beside it; the causes get the lines that are left, in full while they fit, then in two
+ * lines each, then as a number. Commands are printed as comments: pasting the whole report runs nothing. */
 #include <string.h>
 
 #include "triage.h"
@@ -11,16 +11,25 @@
 #define MAX_COLUMNS    100u
 #define SCRATCH        ((size_t)256 * 1024)
 #define LIST_SHOWN     4u
-#define TODO_SHOWN     10u
+#define CAUSE_LINES    5u  /* a blank, a title, its check, "and N more" */
+#define COMPARED       16u /* causes whose commands are not said again */
 #define DIFF_LINES     4u
 #define SECTION_COLUMN 10u
 #define SECTION_SHOWN  8u
+
+/* How much the end of the report tells: entries of each list, commands. The last level leaves room for a cause whatever is in it. */
+struct level {
+    size_t list, todo;
+};
+static const struct level levels[] = {{LIST_SHOWN, 10}, {2, 10}, {1, 10}, {1, 6}, {1, 2}};
+#define LEVELS (sizeof levels / sizeof levels[0])
 
 struct paper {
     const struct rb_triage *t;
     struct rb_buf *out;
     size_t columns;
     size_t lines;
+    struct level level; /* of the end */
 };
 
 static void line(struct paper *p, const char *text)
@@ -48,20 +57,6 @@ static void pad_to(struct rb_buf *out, const char *text, size_t column)
     while (++used < column);
 }
 
-/* Bytes of `text` that fit into `columns`, ended at a blank where there is one; never 0 for a text that is not empty. */
-static size_t fitting(const char *text, size_t columns)
-{
-    size_t end = 0, last_blank = 0;
-    while (text[end] != '\0' && rb_text_columns(text, end + 1) <= columns) {
-        end++;
-        if (text[end] == ' ')
-            last_blank = end;
-    }
-    if (text[end] == '\0' || last_blank == 0)
-        return strlen(text);
-    return last_blank;
-}
-
 /* "VERDICT  text": the text from one column on, also in German; continued in further lines, at most `max_lines`. */
 static void section_lines(struct paper *p, enum rb_message label, const char *text, unsigned max_lines)
 {
@@ -73,7 +68,7 @@ static void section_lines(struct paper *p, enum rb_message label, const char *te
     const char *rest = rb_buf_str(&safe);
     const char *head = rb_message(p->t->language, label);
     do {
-        size_t len = --max_lines == 0 ? strlen(rest) : fitting(rest, p->columns - column);
+        size_t len = --max_lines == 0 ? strlen(rest) : rb_triage_fitting(rest, p->columns - column);
         rb_buf_reset(&whole);
         pad_to(&whole, head, column);
         rb_buf_add(&whole, rest, len);
@@ -110,7 +105,7 @@ static void item_at(struct paper *p, const char *label, size_t column, const cha
     rb_text_escapes(&safe, text);
     const char *rest = rb_buf_str(&safe);
     do {
-        size_t len = --max_lines == 0 ? strlen(rest) : fitting(rest, p->columns - column - 3);
+        size_t len = --max_lines == 0 ? strlen(rest) : rb_triage_fitting(rest, p->columns - column - 3);
         rb_buf_reset(&whole);
         rb_buf_adds(&whole, "   ");
         pad_to(&whole, label, column);
@@ -141,7 +136,7 @@ static void hanging(struct paper *p, const char *text, size_t column, unsigned m
     rb_text_escapes(&safe, text);
     const char *rest = rb_buf_str(&safe);
     for (size_t indent = 0; *rest != '\0' && max_lines > 0; indent = column) {
-        size_t len = --max_lines == 0 ? strlen(rest) : fitting(rest, p->columns - indent);
+        size_t len = --max_lines == 0 ? strlen(rest) : rb_triage_fitting(rest, p->columns - indent);
         rb_buf_reset(&whole);
         for (size_t i = 0; i < indent; i++)
             rb_buf_addc(&whole, ' ');
@@ -312,7 +307,7 @@ static void add_undetermined(struct paper *p)
         return;
     blank(p);
     line(p, rb_message(p->t->language, RB_MSG_UNDETERMINED));
-    for (size_t i = 0; i < d->undetermined_count && i < LIST_SHOWN; i++) {
+    for (size_t i = 0; i < d->undetermined_count && i < p->level.list; i++) {
         RB_BUF_AUTO text;
         rb_buf_init(&text, SCRATCH);
         rb_buf_adds(&text, "   ");
@@ -325,9 +320,9 @@ static void add_undetermined(struct paper *p)
             rb_triage_settle(p->t, &d->undetermined[i], &settle);
             RB_SAY(&text, p->t->language, WOULD_SETTLE, rb_buf_str(&settle));
         }
-        hanging(p, rb_buf_str(&text), 6, 3);
+        hanging(p, rb_buf_str(&text), 6, p->level.list > 1 ? 3 : 1);
     }
-    more(p, d->undetermined_count > LIST_SHOWN ? d->undetermined_count - LIST_SHOWN : 0, true);
+    more(p, d->undetermined_count > p->level.list ? d->undetermined_count - p->level.list : 0, true);
 }
 
 static void add_observer(struct paper *p)
@@ -337,14 +332,14 @@ static void add_observer(struct paper *p)
         return;
     blank(p);
     line(p, rb_message(p->t->language, RB_MSG_OBSERVER));
-    for (size_t i = 0; i < d->observer_count && i < LIST_SHOWN; i++) {
+    for (size_t i = 0; i < d->observer_count && i < p->level.list; i++) {
         RB_BUF_AUTO text;
         rb_buf_init(&text, SCRATCH);
         rb_buf_adds(&text, "   ");
         rb_render_phrase(&text, p->t->language, d->observer[i]);
-        hanging(p, rb_buf_str(&text), 6, 2);
+        hanging(p, rb_buf_str(&text), 6, p->level.list > 1 ? 2 : 1);
     }
-    more(p, d->observer_count > LIST_SHOWN ? d->observer_count - LIST_SHOWN : 0, true);
+    more(p, d->observer_count > p->level.list ? d->observer_count - p->level.list : 0, true);
 }
 
 static void add_not_linked(struct paper *p)
@@ -355,12 +350,12 @@ static void add_not_linked(struct paper *p)
     blank(p);
     line(p, rb_message(p->t->language, RB_MSG_NOT_LINKED));
     size_t width = 0;
-    for (size_t i = 0; i < d->not_linked_count && i < LIST_SHOWN; i++) {
+    for (size_t i = 0; i < d->not_linked_count && i < p->level.list; i++) {
         const char *name = rb_render_check_name(p->t->view, d->not_linked[i].check);
         size_t columns = rb_text_columns(name, strlen(name));
         width = columns > width ? columns : width;
     }
-    for (size_t i = 0; i < d->not_linked_count && i < LIST_SHOWN; i++) {
+    for (size_t i = 0; i < d->not_linked_count && i < p->level.list; i++) {
         const struct rb_not_linked *entry = &d->not_linked[i];
         RB_BUF_AUTO text;
         rb_buf_init(&text, SCRATCH);
@@ -368,25 +363,9 @@ static void add_not_linked(struct paper *p)
                     entry->check < p->t->view->snapshot->count ? rb_state_name(rb_view_state(p->t->view, entry->check)) : "?");
         pad_to(&text, rb_render_check_name(p->t->view, entry->check), width + 2);
         rb_triage_not_linked(p->t, entry, &text);
-        hanging(p, rb_buf_str(&text), width < p->columns / 3 ? width + 14 : 14, 2);
+        hanging(p, rb_buf_str(&text), width < p->columns / 3 ? width + 14 : 14, p->level.list > 1 ? 2 : 1);
     }
-    more(p, d->not_linked_count > LIST_SHOWN ? d->not_linked_count - LIST_SHOWN : 0, true);
-}
-
-/* Where a shell word of the command may end a line: the last blank outside of quotes within `columns`; 0: nowhere. `out_comment`: where a comment begins, or the end. */
-static size_t breakable(const char *text, size_t columns, size_t *out_comment)
-{
-    size_t last = 0, i = 0;
-    bool quoted = false;
-    for (; text[i] != '\0'; i++) {
-        quoted = text[i] == '\'' ? !quoted : quoted;
-        if (!quoted && text[i] == ' ' && rb_text_columns(text, i) <= columns)
-            last = i;
-        if (!quoted && text[i] == '#' && i > 0 && text[i - 1] == ' ')
-            break;
-    }
-    *out_comment = i;
-    return last;
+    more(p, d->not_linked_count > p->level.list ? d->not_linked_count - p->level.list : 0, true);
 }
 
 static void command_line(struct paper *p, const char *text, size_t len, const char *tail)
@@ -407,20 +386,21 @@ static void command(struct paper *p, const char *text)
         command_line(p, text, strlen(text), "");
         return;
     }
-    (void)breakable(text, room, &comment);
+    (void)rb_triage_breakable(text, room, &comment);
     const char *note = text + comment;
     len = comment;
     while (len > 0 && text[len - 1] == ' ')
         len--;
     if (*note)
         command_line(p, note, strlen(note), ":");
-    while (rb_text_columns(text, len) > room) {
-        size_t unused, cut = breakable(text, room - 2, &unused);
-        if (cut == 0 || cut >= len) {
-            command_line(p, rb_message(p->t->language, RB_MSG_COMMAND_TOO_LONG),
-                         strlen(rb_message(p->t->language, RB_MSG_COMMAND_TOO_LONG)), "");
-            return;
-        }
+    size_t lines = rb_triage_command_lines(text, len, room);
+    if (lines == 0) {
+        const char *too_long = rb_message(p->t->language, RB_MSG_COMMAND_TOO_LONG);
+        command_line(p, too_long, strlen(too_long), "");
+        return;
+    }
+    for (; lines > 1; lines--) {
+        size_t unused, cut = rb_triage_breakable(text, room - 2, &unused);
         command_line(p, text, cut, " \\");
         text += cut + 1;
         len -= cut + 1;
@@ -432,7 +412,7 @@ static void command(struct paper *p, const char *text)
 static bool said_before(const struct rb_diagnosis *d, size_t cause, size_t todo)
 {
     const char *text = d->causes[cause].todo[todo];
-    for (size_t i = 0; i <= cause; i++) {
+    for (size_t i = 0; i <= cause && i < COMPARED; i++) {
         size_t end = i == cause ? todo : d->causes[i].todo_count;
         for (size_t k = 0; k < end; k++) {
             if (strcmp(d->causes[i].todo[k], text) == 0)
@@ -455,7 +435,7 @@ static void add_todo(struct paper *p)
             RB_BUF_AUTO text;
             rb_buf_init(&text, SCRATCH);
             rb_render_command(&text, p->t->language, d->causes[i].todo[k]);
-            if (shown++ < TODO_SHOWN)
+            if (shown++ < p->level.todo)
                 command(p, rb_buf_str(&text));
             else
                 hidden++;
@@ -585,12 +565,18 @@ int rb_render_triage_text(const struct rb_view *view, const struct rb_diagnosis 
     rb_buf_init(&end, SCRATCH);
     rb_buf_init(&named, SCRATCH);
     struct paper last = {.t = &t, .out = &end, .columns = p.columns}, runbook = {.t = &t, .out = &named, .columns = p.columns};
-    add_end(&last);
     add_runbook(&runbook, 0); /* how much it takes at least; the rest of the page decides how much of it is quoted */
-    size_t reserved = last.lines + runbook.lines + 1;
+    size_t reserved = 0, needed = diagnosis->cause_count ? CAUSE_LINES : 0;
+    for (size_t i = 0; i == 0 || (i < LEVELS && p.lines + reserved + needed > MAX_LINES); i++) {
+        rb_buf_reset(&end);
+        last.lines = 0;
+        last.level = levels[i];
+        add_end(&last);
+        reserved = last.lines + runbook.lines + 1;
+    }
     if (diagnosis->cause_count) {
         blank(&p);
-        add_causes(&p, MAX_LINES - p.lines - reserved);
+        add_causes(&p, p.lines + reserved < MAX_LINES ? MAX_LINES - p.lines - reserved : 0);
     }
     rb_buf_add(out, rb_buf_str(&end), end.len);
     out->failed = out->failed || end.failed;

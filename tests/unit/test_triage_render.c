@@ -154,6 +154,103 @@ static const char *report(const struct rb_diagnosis *diagnosis, struct rb_buf *o
     return rb_buf_str(out);
 }
 
+/* ---- random reports ---- */
+
+static uint32_t dice;
+
+static size_t roll(size_t sides)
+{
+    dice = dice * 1664525u + 1013904223u;
+    return (dice >> 8) % sides;
+}
+
+/* Blanks where lines break, wide and combining characters, words without an end, and what looks like parts of the report. */
+static const char *any_text(struct rb_arena *arena)
+{
+    static const char *const parts[] = {
+        " ",
+        "  ",
+        "a",
+        "word ",
+        "\n",
+        "\t",
+        "\xe6\xbc\xa2",
+        "e\xcc\x81",
+        "\xf0\x9f\x94\xa5",
+        "\xff",
+        "'",
+        "\"",
+        "#",
+        " # ",
+        "%1",
+        "VERDICT  healthy",
+        "\nVERDICT  healthy\n",
+        "docker start ",
+        "--",
+        "exited with code 1",
+        ": ",
+        "\x1b[2J",
+        "\r",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, 8192);
+    for (size_t i = roll(4) ? roll(12) : roll(300); i > 0; i--)
+        rb_buf_adds(&text, parts[roll(sizeof parts / sizeof parts[0])]);
+    return rb_arena_strdup(arena, rb_buf_str(&text));
+}
+
+static void any_cause(struct rb_arena *arena, struct rb_cause *cause)
+{
+    cause->title = any_text(arena);
+    cause->runbook = roll(2) ? any_text(arena) : NULL;
+    cause->evidence_count = roll(MANY);
+    cause->last_words_count = roll(MANY);
+    cause->changed_before_count = roll(3);
+    cause->explains_count = roll(MANY);
+    cause->ruled_out_count = roll(RB_RULED_COUNT);
+    cause->todo_count = roll(MANY);
+}
+
+START_TEST(test_any_report_is_bounded)
+{
+    begin(3);
+    for (dice = 1; dice < 300; dice++) {
+        uint32_t seed = dice;
+        RB_ARENA_AUTO *arena = rb_arena_new((size_t)16 << 20);
+        struct rb_diagnosis diagnosis = flood(roll(5));
+        for (size_t i = 0; i < MANY; i++) {
+            texts[i] = any_text(arena);
+            commands[i] = any_text(arena);
+            explained[i].how = any_text(arena);
+            changes[i].what = any_text(arena);
+            changes[i].diff = roll(2) ? any_text(arena) : NULL;
+            changes[i].mounted_as = roll(2) ? any_text(arena) : NULL;
+            ruled_out[i].what = any_text(arena);
+            ruled_out[i].why = any_text(arena);
+            open_questions[i].title = any_text(arena);
+            not_linked[i].title = any_text(arena);
+            any_cause(arena, &causes[i]);
+        }
+        diagnosis.undetermined_count = roll(MANY);
+        diagnosis.not_linked_count = roll(MANY);
+        diagnosis.held_count = roll(MANY);
+        diagnosis.observer_count = roll(MANY);
+        diagnosis.rollback_count = roll(3);
+        for (int language = 0; language < RB_LANGUAGE_COUNT; language++) {
+            RB_BUF_AUTO out;
+            rb_buf_init(&out, RB_RENDER_MAX);
+            struct rb_text_style style = {.columns = 100, .language = (enum rb_language)language};
+            ck_assert_int_eq(rb_render_triage_text(&view, &diagnosis, &style, &out, NULL), 0);
+            ck_assert_msg(check_bounds(rb_buf_str(&out), 100) <= 60, "seed %u is too long\n%s", seed, rb_buf_str(&out));
+            const char *verdict = strstr(rb_buf_str(&out), "\nVERDICT");
+            ck_assert_msg(!verdict || (!language && !strstr(verdict + 1, "\nVERDICT")), "seed %u forged\n%s", seed, rb_buf_str(&out));
+        }
+        dice = seed;
+    }
+    end();
+}
+END_TEST
+
 START_TEST(test_the_section_is_quoted)
 {
     begin(3);
@@ -285,4 +382,4 @@ START_TEST(test_json_and_html)
 END_TEST
 
 RB_TEST_MAIN("triage_render", test_text_is_bounded, test_healthy_is_short, test_stuck_is_said, test_json_and_html,
-             test_the_section_is_quoted, test_the_section_in_json_and_html)
+             test_any_report_is_bounded, test_the_section_is_quoted, test_the_section_in_json_and_html)
