@@ -245,7 +245,10 @@ static void look_at_events(const struct touched *t, size_t check, int64_t since_
         if (lead_ns < 0 || lead_ns > EVENT_WINDOW_NS || !concerns(t, check, entry))
             continue;
         keep(out, count,
-             &(struct rb_change){.wall_ns = entry->wall_ns, .what = rb_arena_strdup(t->d->arena, entry->text), .lead_ns = lead_ns});
+             &(struct rb_change){.wall_ns = entry->wall_ns,
+                                 .what = rb_arena_strdup(t->d->arena, entry->text),
+                                 .lead_ns = lead_ns,
+                                 .head = entry->kind == RB_EVENT_KIND_HEAD});
     }
 }
 

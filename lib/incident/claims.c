@@ -367,6 +367,23 @@ static void claim_engine(const struct reading *r, bool has_container)
                                             .idle = engine && rb_reason_in(r->record->reason, engine_well)});
 }
 
+/* Where a file system should be, and is not: nothing below it can be there. */
+static void claim_missing_mount(const struct reading *r)
+{
+    if (!rb_check_is(r->view, r->check, "host") || strcmp(r->record->reason, "path_missing") != 0)
+        return;
+    for (size_t f = 0; f < r->record->fact_count; f++) {
+        const struct rb_fact *fact = &r->record->facts[f];
+        const char *file = strcmp(fact->key, RB_FACT_PATH) == 0 ? name_of_thing(r, THING_FILE, fact->value) : NULL;
+        if (!file || !strstr(r->record->message, fact->value))
+            continue;
+        struct claim claim = {.resource = file, .verb = "misses", .check = r->check, .layer = 10, .kind = RB_EDGE_FILE};
+        rb_claims_add(r->claims, claim);
+        claim.resource = rb_arena_printf(r->claims->arena, "folder %s", file + strlen("file "));
+        rb_claims_add(r->claims, claim);
+    }
+}
+
 /* HEAD on the wrong branch: every file that differs from the baseline because of it is where it hurts. */
 static void claim_branch(const struct reading *r)
 {
@@ -427,6 +444,7 @@ void rb_claims_of_facts(struct claims *claims, const struct rb_view *view)
         }
         claim_engine(&r, has_container);
         claim_branch(&r);
+        claim_missing_mount(&r);
     }
     size_t facts_end = claims->count;
     for (size_t i = 0; i < view->snapshot->count; i++) {

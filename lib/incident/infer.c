@@ -149,15 +149,34 @@ static bool has_edge(const struct rb_edges *edges, size_t from, size_t to)
     return false;
 }
 
-/* A team declares that the port needs the container. While a stranger holds the port it is the other way round. */
-static void turn_strangers(struct builder *b)
+static bool finds_closed(const struct builder *b, size_t check)
+{
+    static const char *const closed[] = {"refused", "not_listening", "no_socket", NULL};
+    return rb_check_fails(b->view, check) && rb_reason_in(view_record(b->view, check)->reason, closed);
+}
+
+/* A probe that fails, but was taken by somebody: a wrong answer, none in time, a cut. */
+static bool is_answered(const struct builder *b, size_t check)
+{
+    bool probe = rb_check_is(b->view, check, "http") || rb_check_is(b->view, check, "tcp");
+    return probe && rb_check_fails(b->view, check) && !rb_never_connected(view_record(b->view, check)->reason);
+}
+
+/* Where the moment contradicts what a team has declared. That a port needs a container is the other way round while a stranger holds the port; and what still answers, however wrongly, has closed
+ * nobody's port. */
+static void contradict(struct builder *b)
 {
     for (size_t i = 0; i < b->out->count; i++) {
         struct rb_edge *edge = &b->out->items[i];
-        if (edge->kind != RB_EDGE_DECLARED || !rb_check_sees_stranger(b->view, edge->from) || !has_edge(b->out, edge->to, edge->from))
+        if (edge->kind != RB_EDGE_DECLARED)
             continue;
-        edge->idle = true;
-        edge->reason = "depends_on, but somebody else holds the port";
+        if (rb_check_sees_stranger(b->view, edge->from) && has_edge(b->out, edge->to, edge->from)) {
+            edge->idle = true;
+            edge->reason = "depends_on, but somebody else holds the port";
+        } else if (finds_closed(b, edge->from) && is_answered(b, edge->to)) {
+            edge->idle = true;
+            edge->reason = "depends_on, but what still answers closes no port";
+        }
     }
 }
 
@@ -179,6 +198,6 @@ int rb_graph_edges(const struct rb_view *view, struct rb_arena *arena, struct rb
         out->items[kept++] = out->items[i];
     }
     out->count = kept;
-    turn_strangers(&b);
+    contradict(&b);
     return 0;
 }

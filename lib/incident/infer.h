@@ -38,6 +38,8 @@ static inline const struct rb_record *view_record(const struct rb_view *view, si
 }
 bool rb_check_is(const struct rb_view *view, size_t check, const char *kind);
 bool rb_check_fails(const struct rb_view *view, size_t check);
+/* Reasons of a connection that never came about. */
+bool rb_never_connected(const char *reason);
 /* A port that somebody else holds. */
 bool rb_check_sees_stranger(const struct rb_view *view, size_t check);
 /* The reason of a failing check is one of the NULL-terminated list. */

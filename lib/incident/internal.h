@@ -29,8 +29,6 @@ const char *rb_fact_of(const struct rb_record *record, const char *key);
 
 /* probes.c: which failing probes have a listener that still runs (SPEC 11); fills node.held_open and `listener`. False: no memory. */
 bool rb_hold_open_probes(struct diagnosis *d);
-/* Reasons of a connection that never came about. */
-bool rb_never_connected(const char *reason);
 
 /* changes.c: what changed just before, on what the check touches. Of a project that it asks only the container behind the port counts. `also`: another check
  * whose things count too, or GRAPH_NONE. */

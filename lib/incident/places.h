@@ -22,7 +22,7 @@ bool rb_place_is_below(const char *path, const char *folder);
 
 /* Cuts a line of somebody's words into what may name a thing: paths, host:port, plain words; quotes, brackets and the places behind a file name ("a.toml:3:5:") are taken off. */
 struct rb_token {
-    const char *text; /* in the arena of the cutter */
+    const char *text;    /* in the arena of the cutter */
     const char *host;    /* of an address with a port or a scheme; or NULL */
     const char *address; /* the same with its port; also of what may be either, "api.example:443"; or NULL */
     bool is_path;

@@ -69,8 +69,8 @@ static void look_at(struct diagnosis *d, size_t index)
     struct node *node = &d->graph.nodes[index];
     const struct rb_record *record = record_of(d, index);
     const struct rb_kind_schema *schema = record->spec->kind;
-    bool probe = schema && rb_kind_of(schema)->exec == RB_EXEC_EXCHANGE && rb_fact_of(record, RB_FACT_TARGET) &&
-                 !rb_check_is(d->view, index, "docker");
+    bool probe = schema && rb_kind_of(schema)->exec == RB_EXEC_EXCHANGE &&
+                 (rb_fact_of(record, RB_FACT_TARGET) || rb_fact_of(record, RB_FACT_PATH)) && !rb_check_is(d->view, index, "docker");
     d->listener[index] = GRAPH_NONE;
     if (node->state != RB_STATE_FAIL || !probe || rb_never_connected(record->reason))
         return;
@@ -81,8 +81,10 @@ static void look_at(struct diagnosis *d, size_t index)
     /* What came as far as this was taken by somebody who runs: a wrong answer, none in time, a cut. Of a target only Prometheus says so. */
     node->held_open = d->listener[index] != GRAPH_NONE || !scrapes;
     struct rb_change changes[CHANGES_MAX];
-    if (node->held_open && rb_find_changes(d, index, d->listener[index], changes) > 0)
-        node->held_open = false;
+    size_t count = node->held_open ? rb_find_changes(d, index, d->listener[index], changes) : 0;
+    /* That HEAD moved is a coincidence until a file says otherwise. */
+    for (size_t i = 0; i < count; i++)
+        node->held_open = node->held_open && changes[i].head;
 }
 
 bool rb_hold_open_probes(struct diagnosis *d)

@@ -313,6 +313,15 @@ static void set_mode(struct sheet *s)
     DO(s, "chmod % %", mode->scalar, file ? rb_place_of_file(s->d->arena, file, s->root) : NULL);
 }
 
+/* A program of the tree. */
+static void restore_program(struct sheet *s)
+{
+    const char *program = rb_fact_of(s->record, RB_FACT_PROGRAM);
+    const char *file = program && strchr(program, '/') && s->root ? rb_place_of_file(s->d->arena, program, s->root) : NULL;
+    if (file && rb_place_is_below(file, s->root))
+        restore_file(s, rb_place_shown(file, s->root), "brings it back, if it was ever committed");
+}
+
 static void look_at_clock(struct sheet *s)
 {
     add_line(s, "date -u");
@@ -349,6 +358,8 @@ static const struct remedy remedies[] = {
     {"host", "disk_low", full_disk},
     {"host", "inodes_low", full_disk},
     {"host", "clock_step", look_at_clock},
+    {"tool", "not_found", restore_program},
+    {"command", "not_found", restore_program},
     {"path", "not_executable", make_executable},
     {"path", "wrong_mode", set_mode},
     {"path", "missing", restore_named_files},

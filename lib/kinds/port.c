@@ -58,6 +58,9 @@ struct port_state {
     bool ask_engine;
     const char *holder; /* the first listener, described; NULL: nobody listens */
     char marker_host[80];
+    struct rb_listener newcomer; /* another process than the one that is known: becomes that one when it carries the marker */
+    const char *newcomer_cwd;
+    bool is_new;
     struct rb_docker_client client;
 };
 
@@ -145,7 +148,7 @@ static const char *find_cwd(const struct rb_check_ctx *ctx, pid_t pid)
 }
 
 /* Keeps who listens for the day it is gone. The working folder costs a walk over all processes and is asked for only when the owner changed. */
-static void remember(const struct rb_check_ctx *ctx, const struct rb_listener *listener)
+static void remember(const struct rb_check_ctx *ctx, const struct rb_listener *listener, const char *cwd)
 {
     struct port_memory *memory = ctx->memory;
     RB_BUF_AUTO command;
@@ -161,7 +164,7 @@ static void remember(const struct rb_check_ctx *ctx, const struct rb_listener *l
     memory->pid = listener->pid;
     clip(memory->name, sizeof memory->name, listener->name);
     clip(memory->command, sizeof memory->command, rb_buf_str(&command));
-    clip(memory->cwd, sizeof memory->cwd, find_cwd(ctx, listener->pid));
+    clip(memory->cwd, sizeof memory->cwd, cwd);
 }
 
 /* `stranger`: who holds the port now and should not; how to start the right one is what was seen of it last. NULL: nobody else. */
@@ -273,8 +276,13 @@ static void somebody_listens(const struct rb_check_ctx *ctx, unsigned port, cons
         rb_outcome_say(out, "port %u is held by %s", port, state->holder);
     bool stranger = strcmp(out->reason, "wrong_owner") == 0 || strcmp(out->reason, "taken") == 0;
     if (first->owner == RB_OWNER_KNOWN) {
+        state->is_new = !stranger && o->marker.url && memory->seen && memory->pid != first->pid;
+        stranger = stranger || state->is_new;
+        if (state->is_new || !memory->seen || memory->pid != first->pid)
+            state->newcomer_cwd = find_cwd(ctx, first->pid);
+        state->newcomer = *first;
         if (!stranger)
-            remember(ctx, first);
+            remember(ctx, first, state->newcomer_cwd);
         const char *command = stranger ? rb_net_clean(ctx->arena, first->command) : memory->command;
         rb_outcome_evidence(out, "command: %s", command[0] ? command : "unknown");
         owner_facts(memory, stranger ? first : NULL, out);
@@ -479,10 +487,14 @@ static bool body_contains(const struct rb_http_response *http, const char *marke
     return http->body && http->body_len > 0 && memmem(http->body, http->body_len, marker, strlen(marker)) != NULL;
 }
 
-static void judge_marker(const struct port_options *o, const struct rb_http_response *http, struct rb_outcome *out)
+static void judge_marker(const struct rb_check_ctx *ctx, const struct rb_http_response *http, struct rb_outcome *out)
 {
+    const struct port_options *o = ctx->options;
+    const struct port_state *state = ctx->state;
     const char *url = o->marker.url;
     if (body_contains(http, o->marker.contains)) {
+        if (state->is_new)
+            remember(ctx, &state->newcomer, state->newcomer_cwd);
         rb_outcome_evidence(out, "GET %s carries the marker \"%s\"", url, o->marker.contains);
         return;
     }
@@ -495,10 +507,11 @@ static void judge_marker(const struct port_options *o, const struct rb_http_resp
     hints((unsigned)o->port, out);
 }
 
-static void hear_marker(const struct port_options *o, const struct rb_event *event, struct rb_outcome *out)
+static void hear_marker(const struct rb_check_ctx *ctx, const struct rb_event *event, struct rb_outcome *out)
 {
+    const struct port_options *o = ctx->options;
     if (event->type == RB_EVENT_HTTP && event->http)
-        judge_marker(o, event->http, out);
+        judge_marker(ctx, event->http, out);
     else
         rb_outcome_raise(out, RB_RESULT_FAIL, rb_net_failure_reason(event->failure), "port %u listens, but GET %s failed: %s",
                          (unsigned)o->port, o->marker.url, event->detail ? event->detail : rb_net_failure_reason(event->failure));
@@ -509,7 +522,7 @@ static void step(const struct rb_check_ctx *ctx, void *state_memory, const struc
 {
     struct port_state *state = state_memory;
     if (event->type != RB_EVENT_START && state->stage == STAGE_MARKER) {
-        hear_marker(ctx->options, event, out);
+        hear_marker(ctx, event, out);
         next->type = RB_ACTION_DONE;
     } else if (event->type != RB_EVENT_START) {
         if (!hear_engine(ctx, state, event, next, out))

@@ -29,6 +29,7 @@ struct rb_change {
     const char *diff;
     const struct rb_drift_item *item; /* a changed file; or NULL */
     const char *mounted_as;           /* its path inside a container of the check; or NULL */
+    bool head;                        /* HEAD moved: nearness in time and nothing else */
 };
 enum rb_ruled { RB_RULED_MEMORY, RB_RULED_IMAGE, RB_RULED_DISK, RB_RULED_ENGINE, RB_RULED_STRANGER, RB_RULED_COUNT };
 struct rb_ruled_out {
