@@ -17,19 +17,38 @@ static bool is_worth_quoting(const struct rb_runbook_line *line)
     return line->kind != RB_RUNBOOK_FENCE && text.len > 0 && !rule;
 }
 
-static const char *quoted(const struct rb_runbook_line *line, struct rb_arena *arena)
+static void add_line(struct rb_buf *section, const struct rb_runbook_line *line)
 {
-    RB_BUF_AUTO masked;
-    rb_buf_init(&masked, (size_t)1 << 20);
     size_t len = line->len;
     while (len > 0 && strchr(" \t\r", line->text[len - 1]) != NULL && line->text[len - 1] != '\0')
         len--;
-    (void)rb_redact(&masked, line->text, len < 4 * RB_RUNBOOK_TEXT_BYTES ? len : 4 * RB_RUNBOOK_TEXT_BYTES);
-    size_t kept = masked.len < RB_RUNBOOK_TEXT_BYTES ? masked.len : RB_RUNBOOK_TEXT_BYTES;
-    while (kept > 0 && kept < masked.len && ((unsigned char)rb_buf_str(&masked)[kept] & 0xC0) == 0x80)
+    rb_buf_add(section, line->text, len < 4 * RB_RUNBOOK_TEXT_BYTES ? len : 4 * RB_RUNBOOK_TEXT_BYTES);
+    rb_buf_adds(section, len > 4 * RB_RUNBOOK_TEXT_BYTES ? "…\n" : "\n");
+}
+
+static const char *quoted(const char *line, size_t len, struct rb_arena *arena)
+{
+    size_t kept = len < RB_RUNBOOK_TEXT_BYTES ? len : RB_RUNBOOK_TEXT_BYTES;
+    while (kept > 0 && kept < len && ((unsigned char)line[kept] & 0xC0) == 0x80)
         kept--; /* not inside of a character */
-    return rb_arena_printf(arena, "%.*s%s", (int)kept, rb_buf_str(&masked),
-                           kept < masked.len || len > 4 * RB_RUNBOOK_TEXT_BYTES ? "…" : "");
+    return rb_arena_printf(arena, "%.*s%s", (int)kept, line, kept < len ? "…" : "");
+}
+
+/* The section's first lines, masked as one text: a private key, a value in a block of YAML go over several. */
+static size_t quote_lines(const char *section, size_t len, struct rb_arena *arena, const char *lines[RB_RUNBOOK_TEXT_LINES])
+{
+    RB_BUF_AUTO masked;
+    rb_buf_init(&masked, (size_t)1 << 20);
+    (void)rb_redact(&masked, section, len);
+    size_t count = 0;
+    const char *at = rb_buf_str(&masked), *end = at + masked.len;
+    while (at < end && count < RB_RUNBOOK_TEXT_LINES && !masked.failed) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at)), *stop = newline != NULL ? newline : end;
+        lines[count] = quoted(at, (size_t)(stop - at), arena);
+        count += lines[count] != NULL;
+        at = stop + 1;
+    }
+    return count;
 }
 
 static void copy_section(const struct rb_runbook *book, const struct rb_runbook_heading *heading, struct rb_arena *arena,
@@ -37,17 +56,20 @@ static void copy_section(const struct rb_runbook *book, const struct rb_runbook_
 {
     unsigned last = rb_runbook_section_end(book, heading);
     const char *lines[RB_RUNBOOK_TEXT_LINES];
-    size_t count = 0;
+    RB_BUF_AUTO section;
+    rb_buf_init(&section, (size_t)RB_RUNBOOK_TEXT_LINES * (4 * RB_RUNBOOK_TEXT_BYTES + 8));
+    size_t taken = 0;
     for (size_t i = heading->line; i < last && i < book->line_count; i++) {
         if (!is_worth_quoting(&book->lines[i]))
             continue;
-        if (count == RB_RUNBOOK_TEXT_LINES) {
+        if (taken == RB_RUNBOOK_TEXT_LINES) {
             out->more++;
             continue;
         }
-        lines[count] = quoted(&book->lines[i], arena);
-        count += lines[count] != NULL;
+        add_line(&section, &book->lines[i]);
+        taken++;
     }
+    size_t count = quote_lines(rb_buf_str(&section), section.len, arena, lines);
     out->lines = rb_arena_array(arena, count + 1, sizeof *out->lines);
     if (out->lines == NULL)
         return;

@@ -445,6 +445,26 @@ START_TEST(quoted_texts)
 }
 END_TEST
 
+START_TEST(a_secret_of_several_lines_is_not_quoted)
+{
+    static const char *const sections[] = {"-----BEGIN PRIVATE KEY-----\nHUNTER2HUNTER2\nHUNTER2\n-----END PRIVATE KEY-----\nafter\n",
+                                           "before\n-----BEGIN RSA PRIVATE KEY-----\nHUNTER2HUNTER2\n",
+                                           "```yaml\npassword: |\n  HUNTER2\n  HUNTER2b\nuser: x\n```\n"};
+    scratch_write(&scratch, "tree/book.md", "# B\n");
+    load_plan("daemon: {runbook: book.md}\nchecks:\n  - {name: a, kind: port, port: 1, runbook: B}\n");
+    for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++) {
+        RB_BUF_AUTO text;
+        rb_buf_init(&text, 4096);
+        rb_buf_addf(&text, "# B\n%s", sections[i]);
+        struct rb_runbook_texts *texts = texts_of(rb_buf_str(&text));
+        ck_assert_uint_gt(texts->items[0].line_count, 0);
+        for (size_t k = 0; k < texts->items[0].line_count; k++)
+            ck_assert_msg(!strstr(texts->items[0].lines[k], "HUNTER"), "row %zu: %s", i, texts->items[0].lines[k]);
+        rb_runbook_texts_unref(texts);
+    }
+}
+END_TEST
+
 START_TEST(quoted_texts_are_bounded)
 {
     scratch_write(&scratch, "tree/book.md", "# B\n");
@@ -468,4 +488,4 @@ START_TEST(quoted_texts_are_bounded)
 END_TEST
 
 RB_FIXTURE_MAIN("runbook", addresses, words_of_commands, what_is_shown_of_a_command, bounds, coverage, drift_stands_for_baselines,
-                selection, quoted_texts, quoted_texts_are_bounded)
+                selection, quoted_texts, a_secret_of_several_lines_is_not_quoted, quoted_texts_are_bounded)
