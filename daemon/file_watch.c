@@ -49,7 +49,7 @@ struct rb_file_watch {
     bool building;
     int64_t built_ns, build_cost_ns, build_apart_ns;
     atomic_bool stopped;
-    char told[160]; /* the problem that was logged last */
+    char told[192]; /* the problem that was logged last */
     int64_t loss_told_ns;
     struct rb_file_watch_stats stats;
 };

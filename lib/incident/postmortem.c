@@ -69,9 +69,12 @@ static const char *pick(const struct paper *p, const char *english, const char *
 /* A sentence that a check or the daemon wrote, in the reader's language where it is known. */
 static void say_phrase(struct paper *p, const char *text)
 {
-    RB_BUF_AUTO german;
+    RB_BUF_AUTO clean, german;
+    rb_buf_init(&clean, SAY_MAX);
     rb_buf_init(&german, SAY_MAX);
-    if (p->options->german && rb_phrase_german(&german, text) && !german.failed)
+    /* Masked before it is translated: German may part a key from its value. */
+    rb_redact(&clean, text, strnlen(text, SAY_MAX / 8));
+    if (p->options->german && rb_phrase_german(&german, rb_buf_str(&clean)) && !german.failed)
         say(p, rb_buf_str(&german));
     else
         say(p, text);
