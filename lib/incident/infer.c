@@ -55,9 +55,27 @@ static const char *name_of(const struct builder *b, size_t check)
     return b->view->snapshot->plan->checks[check].name;
 }
 
+/* The engine's socket as the team wrote it, or NULL. */
+static const char *socket_of(const struct builder *b, size_t check)
+{
+    const struct rb_node *node = view_record(b->view, check)->spec->node, *socket = node ? rb_node_get(node, "socket") : NULL;
+    const char *path = socket && socket->type == RB_NODE_SCALAR ? socket->scalar : NULL;
+    return path && strncmp(path, "unix://", 7) == 0 ? path + 7 : path;
+}
+
+/* Two engines on one machine: what one of them suffers does not reach the other's containers. */
+static bool are_of_two_engines(const struct builder *b, const struct claim *user, const struct claim *provider)
+{
+    const char *one = user->kind == RB_EDGE_ENGINE ? socket_of(b, user->check) : NULL;
+    const char *other = one ? socket_of(b, provider->check) : NULL;
+    return other && strcmp(one, other) != 0;
+}
+
 /* "connects to port 9090; obs publishes it (container web)" */
 static void join(struct builder *b, const struct claim *user, const struct claim *provider)
 {
+    if (are_of_two_engines(b, user, provider))
+        return;
     size_t prefix = strncmp(user->resource, "file ", 5) == 0 ? 5 : strncmp(user->resource, "folder ", 7) == 0 ? 7 : 0;
     const char *thing = prefix ? rb_place_shown(user->resource + prefix, b->view->snapshot->plan->daemon.root) : user->resource;
     const char *reason = rb_arena_printf(b->arena, "%s %s; %s %s it%s", user->verb, thing, name_of(b, provider->check), provider->verb,

@@ -436,6 +436,36 @@ START_TEST(what_a_merge_left_unmerged_breaks_who_reads_it)
 }
 END_TEST
 
+START_TEST(an_engine_that_is_down_says_nothing_of_another_one)
+{
+    static const struct told told[] = {
+        {&kind_docker, RB_RESULT_FAIL, "not_running", "the engine is stopped", {NULL}, NULL},
+        {&kind_compose, RB_RESULT_FAIL, "exited", "p-db-1 exited with code 1", {RB_FACT_CONTAINER, "p-db-1", NULL}, NULL},
+        {&kind_compose, RB_RESULT_UNKNOWN, "engine_unreachable", "cannot be asked", {NULL}, NULL},
+    };
+    static char key[] = "socket", sockets[3][32] = {"/run/docker.sock", "/run/user/1000/docker.sock", "unix:///run/docker.sock"};
+    struct rb_node scalars[3], nodes[3];
+    struct rb_node *items[3];
+    const char *keys[] = {key};
+    struct rb_plan *plan = plan_of(told, 3);
+    for (size_t i = 0; i < 3; i++) {
+        scalars[i] = (struct rb_node){.type = RB_NODE_SCALAR, .scalar = sockets[i]};
+        items[i] = &scalars[i];
+        nodes[i] = (struct rb_node){.type = RB_NODE_MAPPING, .keys = keys, .items = &items[i], .count = 1};
+        plan->checks[i].node = &nodes[i];
+    }
+    struct world w;
+    fixture_start(&w.f, plan);
+    for (size_t i = 0; i < 3; i++)
+        tell(&w.f, i, &told[i]);
+    look(&w);
+    ck_assert_ptr_null(edge(&w, 1, 0));
+    ck_assert_ptr_nonnull(edge(&w, 2, 0));
+    ck_assert_uint_eq(w.diagnosis.cause_count, 2);
+    world_close(&w);
+}
+END_TEST
+
 /* As the daemon has it (RB_DIAGNOSIS_ARENA): everything is down at once, and everybody says at length what of. */
 START_TEST(what_a_thousand_checks_say_fits_into_a_report)
 {
@@ -583,5 +613,6 @@ RB_TEST_MAIN("graph", a_stopped_container_explains_port_and_probes_without_depen
              a_target_that_prometheus_calls_down_but_answers_here_is_a_riddle, words_point_at_files_and_at_the_disk,
              a_wrong_value_does_not_keep_a_container_from_starting_but_a_broken_file_does,
              a_circle_of_declared_and_inferred_edges_still_has_a_cause, what_a_merge_left_unmerged_breaks_who_reads_it,
-             what_a_thousand_checks_say_fits_into_a_report, a_graph_at_its_limit_fits_into_a_report,
-             a_low_port_of_an_address_is_a_port_and_no_file, a_service_of_another_project_is_not_meant, a_word_of_a_sentence_is_no_host)
+             an_engine_that_is_down_says_nothing_of_another_one, what_a_thousand_checks_say_fits_into_a_report,
+             a_graph_at_its_limit_fits_into_a_report, a_low_port_of_an_address_is_a_port_and_no_file,
+             a_service_of_another_project_is_not_meant, a_word_of_a_sentence_is_no_host)
