@@ -187,12 +187,12 @@ static int run_once(struct once *once, struct rb_app_result *out, struct rb_erro
         rb_app_repo_look(app);
     rb_app_runbooks_look(app);
     struct rb_snapshot *snapshot = rb_app_publish_now(app);
+    out->snapshot = snapshot != NULL ? rb_snapshot_ref(snapshot) : NULL; /* accepting turns the loop, which may publish another */
     if (snapshot != NULL && once->request->accept != NULL)
         accept_drift(once, snapshot);
     out->chosen = flags_of(once);
     if (snapshot == NULL || out->chosen == NULL)
         return rb_error_set(err, RB_ENOMEM, "no memory for the results");
-    out->snapshot = rb_snapshot_ref(snapshot);
     out->duration_s = (double)(rb_elapsed_ns(app->clock) - started_ns) / (double)RB_NS_PER_S;
     return 0;
 }

@@ -58,6 +58,14 @@ suite_unit() {
 suite_sim() { setup build-test --buildtype=debugoptimized -Dwerror=true && meson_suite build-test sim sim; }
 suite_fuzz() { setup build-test --buildtype=debugoptimized -Dwerror=true && meson_suite build-test fuzz fuzz; }
 
+# Whole: every call that changes the state fails or kills once, minutes. Among the other suites: 200 points, other ones each time; the log names the seed.
+suite_torture() { setup build-test --buildtype=debugoptimized -Dwerror=true && meson_suite build-test torture torture; }
+suite_torture_sample() {
+  head_line "torture: 200 of the points at which a write can be cut"
+  setup build-test --buildtype=debugoptimized -Dwerror=true && meson_suite build-test torture torture_sample
+  grep -h '^torture: .*seed' build-test/meson-logs/testlog*.txt 2>/dev/null | tail -n 1
+}
+
 suite_sanitize() {
   head_line "the same under ASan and UBSan; threads under TSan"
   export LSAN_OPTIONS=suppressions=$here/tests/support/lsan.supp:print_suppressions=0 ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
@@ -84,13 +92,13 @@ suite_macos() {
   python3 tests/support/macos_build.py --jobs "$jobs" | sed -e 's/^PASS /PASS macos: /' -e 's/^FAIL /FAIL macos: /' -e 's/^skipped/SKIP macos/' | tee -a "$results"
 }
 
-[ $# -gt 0 ] || set -- style unit integration portable sanitize macos
+[ $# -gt 0 ] || set -- style unit torture_sample integration portable sanitize macos
 for suite in "$@"; do
   case $suite in
-    style | unit | sim | fuzz | sanitize | integration | portable | macos)
+    style | unit | sim | fuzz | torture | torture_sample | sanitize | integration | portable | macos)
       [ "$suite" != integration ] || ./dev build || record "FAIL build"
       "suite_$suite" ;;
-    *) printf 'tests/run.sh: no suite %s (style unit sim fuzz sanitize integration portable macos)\n' "$suite" >&2; exit 64 ;;
+    *) printf 'tests/run.sh: no suite %s (style unit sim fuzz torture torture_sample sanitize integration portable macos)\n' "$suite" >&2; exit 64 ;;
   esac
 done
 

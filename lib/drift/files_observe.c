@@ -89,6 +89,9 @@ static bool read_all(int fd, size_t max, struct rb_buf *out)
 
 static int open_regular(struct files_run *run, const char *path, struct stat *out)
 {
+    int rc = rb_below_lstat(&run->below, path, out); /* opening a FIFO would wake who writes to it */
+    if (rc < 0 || !S_ISREG(out->st_mode))
+        return rc < 0 ? rc : -EINVAL;
     int fd = rb_below_open(&run->below, path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return fd;
