@@ -24,7 +24,7 @@ struct rb_run {
     void *done_arg;
     void *engine_data;          /* the engine's own */
     bool urgent;                /* somebody waits for it: it was brought forward */
-    bool exchange_next;         /* the runner's: the worker part runs, the exchange follows */
+    bool rest_next;             /* the runner's: the worker part runs, the exchange or the program follows */
     struct rb_run *next, *prev; /* the runner's list of active runs */
 };
 

@@ -118,13 +118,13 @@ static void tell_due(struct rb_runner *runner, size_t index)
     runner->ops.due(runner->ops.ctx, index, rb_sched_due(runner->sched, index));
 }
 
-static void start_exchange(struct rb_runner *runner, struct rb_run *run);
+static void start_rest(struct rb_runner *runner, struct rb_run *run);
 
 static void run_done(struct rb_run *run, void *arg)
 {
     struct rb_runner *runner = arg;
-    if (!runner->closing && run->kind->exec == RB_EXEC_EXCHANGE && run->exchange_next) {
-        start_exchange(runner, run);
+    if (!runner->closing && run->rest_next) {
+        start_rest(runner, run);
         return;
     }
     unlink_run(runner, run);
@@ -147,12 +147,14 @@ static void run_done(struct rb_run *run, void *arg)
         arm(runner);
 }
 
-/* Second half of an EXCHANGE kind with a worker part, or all of one without. */
-static void start_exchange(struct rb_runner *runner, struct rb_run *run)
+/* What follows the worker part of an EXCHANGE or CHILD kind, or all of a run without one. */
+static void start_rest(struct rb_runner *runner, struct rb_run *run)
 {
-    run->exchange_next = false;
+    run->rest_next = false;
     if (run->outcome.final)
         rb_run_finish(run);
+    else if (run->kind->exec == RB_EXEC_CHILD)
+        rb_children_start(runner->children, run);
     else
         rb_exchanges_start(runner->exchanges, run);
 }
@@ -170,14 +172,12 @@ static void hand_to_engine(struct rb_runner *runner, struct rb_run *run)
         rb_workers_start(runner->workers, run);
         break;
     case RB_EXEC_EXCHANGE:
-        run->exchange_next = run->kind->run != NULL;
-        if (run->exchange_next)
+    case RB_EXEC_CHILD:
+        run->rest_next = rb_kind_looks(run->kind, run->spec->options);
+        if (run->rest_next)
             rb_workers_start(runner->workers, run);
         else
-            rb_exchanges_start(runner->exchanges, run);
-        break;
-    case RB_EXEC_CHILD:
-        rb_children_start(runner->children, run);
+            start_rest(runner, run);
         break;
     case RB_EXEC_SCAN:
         rb_scans_start(runner->scans, run);
@@ -227,8 +227,10 @@ static struct rb_run *run_new(struct rb_runner *runner, size_t index)
         if (kept != NULL && run->ctx.memory != NULL)
             memcpy(run->ctx.memory, kept, run->kind->memory_size);
     }
-    if (run->kind->exec == RB_EXEC_EXCHANGE && run->kind->run != NULL)
-        run->ctx.state = rb_arena_alloc(arena, run->kind->exchange->state_size + 1);
+    if (rb_kind_looks(run->kind, run->spec->options)) {
+        bool child = run->kind->exec == RB_EXEC_CHILD;
+        run->ctx.state = rb_arena_alloc(arena, (child ? run->kind->child->state_size : run->kind->exchange->state_size) + 1);
+    }
     return run;
 }
 

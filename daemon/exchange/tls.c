@@ -1,12 +1,13 @@
 /* Trust stores and handshake observation.
  *
  * Parsing the system's CA bundle costs about 20 ms of CPU: it is done once per bundle and again only when its file changed, then shared by every connection
- * (an X509_STORE is reference-counted and only read). The observer replaces OpenSSL's certificate callback by one that runs the ordinary
+ * (an X509_STORE is reference-counted and only read). A bundle of the configuration comes as bytes (check/ca.h): no file that a configuration names is opened here. The observer replaces OpenSSL's certificate callback by one that runs the ordinary
  * verification and then notes the chain and the first error; libcurl keeps only a number and a text of that. It runs for unverified connections too, where
  * OpenSSL ignores its verdict, so that `insecure` probes still report expiry. */
 #include "tls.h"
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -16,11 +17,12 @@
 
 #include "resolver.h"
 #include "runbook/base/clock.h"
+#include "runbook/check/ca.h"
 
-enum { MAX_STORES = 16, MAX_CONTEXTS = 16, MAX_NAME_BYTES = 512, MAX_BUNDLE = 1 << 20 };
+enum { MAX_STORES = 16, MAX_CONTEXTS = 16, MAX_NAME_BYTES = 512, MAX_BUNDLE = RB_CA_MAX_BYTES };
 
 struct store {
-    char *path;
+    char *key; /* path of the system's bundle, or digest of a configured one */
     time_t mtime;
     off_t size;
     ino_t inode;
@@ -54,7 +56,7 @@ static void drop_context(struct context *context)
 static void drop_store(struct store *store)
 {
     X509_STORE_free(store->store);
-    free(store->path);
+    free(store->key);
     memset(store, 0, sizeof *store);
 }
 
@@ -97,20 +99,41 @@ static const char *system_bundle(void)
     return NULL;
 }
 
-static X509_STORE *load_store(struct rb_tls_cache *cache, const char *path, const struct stat *st, struct rb_error *err)
+/* Every certificate and revocation list of a PEM text; false when there is none or one is broken. */
+static bool add_pem(X509_STORE *store, const struct rb_ca *ca)
 {
-    struct store fresh = {.path = strdup(path), .mtime = st->st_mtime, .size = st->st_size, .inode = st->st_ino, .store = X509_STORE_new()};
-    if (!fresh.path || !fresh.store) {
+    BIO *bio = BIO_new_mem_buf(ca->pem, (int)ca->len);
+    STACK_OF(X509_INFO) *found = bio ? PEM_X509_INFO_read_bio(bio, NULL, NULL, NULL) : NULL;
+    size_t added = 0;
+    bool good = found != NULL;
+    for (int i = 0; good && i < sk_X509_INFO_num(found); i++) {
+        const X509_INFO *info = sk_X509_INFO_value(found, i);
+        good = (!info->x509 || X509_STORE_add_cert(store, info->x509) == 1) && (!info->crl || X509_STORE_add_crl(store, info->crl) == 1);
+        added += info->x509 || info->crl;
+    }
+    sk_X509_INFO_pop_free(found, X509_INFO_free);
+    BIO_free(bio);
+    return good && added > 0;
+}
+
+/* `ca` NULL: the file `key`. */
+static X509_STORE *load_store(struct rb_tls_cache *cache, const char *key, const struct stat *st, const struct rb_ca *ca,
+                              struct rb_error *err)
+{
+    struct store fresh = {.key = strdup(key), .mtime = st->st_mtime, .size = st->st_size, .inode = st->st_ino, .store = X509_STORE_new()};
+    if (!fresh.key || !fresh.store) {
         drop_store(&fresh);
-        rb_error_set(err, RB_ENOMEM, "no memory for the certificates of %s", path);
+        rb_error_set(err, RB_ENOMEM, "no memory for the certificates of %s", ca ? ca->path : key);
         return NULL;
     }
-    if (X509_STORE_load_file(fresh.store, path) != 1) {
+    if (ca ? !add_pem(fresh.store, ca) : X509_STORE_load_file(fresh.store, key) != 1) {
         ERR_clear_error();
         drop_store(&fresh);
-        rb_error_set(err, RB_EPARSE, "%s holds no readable PEM certificates; correct ca_file", path);
+        rb_error_set(err, RB_EPARSE, "%s holds no readable PEM certificates; correct %s", ca ? ca->path : key,
+                     ca ? "ca_file" : "SSL_CERT_FILE or set ca_file");
         return NULL;
     }
+    ERR_clear_error(); /* the end of a PEM text is one */
     /* As curl does: a trusted intermediate ends the chain, and trusted certificates are preferred to sent ones. */
     X509_STORE_set_flags(fresh.store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
     struct store *slot = &cache->stores[cache->next_store];
@@ -120,32 +143,49 @@ static X509_STORE *load_store(struct rb_tls_cache *cache, const char *path, cons
     return fresh.store;
 }
 
-/* The store of a bundle, borrowed; read again when the file changed. */
-static X509_STORE *find_store(struct rb_tls_cache *cache, const char *ca_file, struct rb_error *err)
+static X509_STORE *known_store(struct rb_tls_cache *cache, const char *key, const struct stat *st)
 {
-    const char *path = ca_file ? ca_file : system_bundle();
+    for (size_t i = 0; i < MAX_STORES; i++) {
+        struct store *store = &cache->stores[i];
+        if (!store->key || strcmp(store->key, key) != 0)
+            continue;
+        if (store->mtime == st->st_mtime && store->size == st->st_size && store->inode == st->st_ino)
+            return store->store;
+        drop_store(store);
+    }
+    return NULL;
+}
+
+/* The system's store, borrowed; read again when its file changed. */
+static X509_STORE *system_store(struct rb_tls_cache *cache, struct rb_error *err)
+{
+    const char *path = system_bundle();
     struct stat st;
     if (!path) {
         rb_error_set(err, RB_ENOTFOUND, "no CA bundle found on this system; set ca_file or SSL_CERT_FILE");
         return NULL;
     }
     if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) {
-        rb_error_set(err, RB_ENOTFOUND, "cannot read the CA bundle %s; correct ca_file", path);
+        rb_error_set(err, RB_ENOTFOUND, "cannot read the CA bundle %s; correct SSL_CERT_FILE or set ca_file", path);
         return NULL;
     }
     if (st.st_size > MAX_BUNDLE) { /* it is parsed on the loop thread, about 100 ms a megabyte */
-        rb_error_set(err, RB_ELIMIT, "the CA bundle %s is larger than 1 MiB; give ca_file only the authorities that are needed", path);
+        rb_error_set(err, RB_ELIMIT, "the CA bundle %s is larger than 1 MiB; set ca_file to one with only the authorities that are needed",
+                     path);
         return NULL;
     }
-    for (size_t i = 0; i < MAX_STORES; i++) {
-        struct store *store = &cache->stores[i];
-        if (!store->path || strcmp(store->path, path) != 0)
-            continue;
-        if (store->mtime == st.st_mtime && store->size == st.st_size && store->inode == st.st_ino)
-            return store->store;
-        drop_store(store);
-    }
-    return load_store(cache, path, &st, err);
+    X509_STORE *store = known_store(cache, path, &st);
+    return store ? store : load_store(cache, path, &st, NULL, err);
+}
+
+/* The store of what a check trusts, borrowed. */
+static X509_STORE *find_store(struct rb_tls_cache *cache, const struct rb_ca *ca, struct rb_error *err)
+{
+    static const struct stat none;
+    if (!ca)
+        return system_store(cache, err);
+    X509_STORE *store = known_store(cache, ca->digest, &none);
+    return store ? store : load_store(cache, ca->digest, &none, ca, err);
 }
 
 /* ---- observation ---- */
@@ -257,7 +297,7 @@ static void set_context(SSL_CTX *ctx, const struct rb_tls_options *options, X509
 int rb_tls_prepare(struct rb_tls_cache *cache, SSL_CTX *ctx, const struct rb_tls_options *options, struct rb_tls_probe *probe,
                    struct rb_error *err)
 {
-    X509_STORE *store = options->insecure ? NULL : find_store(cache, options->ca_file, err);
+    X509_STORE *store = options->insecure ? NULL : find_store(cache, options->ca, err);
     if (!store && !options->insecure)
         return RB_ENOTFOUND;
     set_context(ctx, options, store);
@@ -309,7 +349,7 @@ static bool set_peer_name(SSL *ssl, const char *name, bool verify)
 SSL *rb_tls_connection(struct rb_tls_cache *cache, const struct rb_tls_options *options, const char *host, struct rb_tls_probe *probe,
                        struct rb_error *err)
 {
-    X509_STORE *store = options->insecure ? NULL : find_store(cache, options->ca_file, err);
+    X509_STORE *store = options->insecure ? NULL : find_store(cache, options->ca, err);
     if (!store && !options->insecure)
         return NULL;
     SSL_CTX *ctx = find_context(cache, options, store, err);

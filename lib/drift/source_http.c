@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "runbook/base/redact.h"
+#include "runbook/check/ca.h"
 #include "runbook/check/facts.h"
 #include "runbook/check/net.h"
 #include "runbook/config/diag.h"
@@ -20,6 +21,9 @@ struct http_options {
     struct rb_pairs headers;
     struct rb_strings json;
     int64_t max_body;
+};
+struct http_state {
+    const struct rb_ca *ca;
 };
 _Static_assert(sizeof(struct http_options) <= RB_DRIFT_SOURCE_OPTIONS, "options fit");
 
@@ -89,7 +93,7 @@ static enum rb_drift_collected start(const struct rb_drift_collect *collect, str
                                           .headers = o->headers,
                                           .max_body = (size_t)o->max_body,
                                           .max_redirects = MAX_REDIRECTS,
-                                          .tls = {.ca_file = o->ca_file, .min_version = 12},
+                                          .tls = {.ca = ((const struct http_state *)collect->state)->ca, .min_version = 12},
                                           .bearer = o->bearer};
     if (o->user)
         next->http.user_password = rb_arena_printf(collect->ctx->arena, "%s:%s", o->user, o->password ? o->password : "");
@@ -177,6 +181,17 @@ static enum rb_drift_collected fail(const struct rb_drift_collect *collect, cons
     return RB_DRIFT_FAILED;
 }
 
+/* The worker part: the one file that a request needs. */
+static enum rb_drift_collected collect_files(const struct rb_drift_collect *collect)
+{
+    const struct http_options *o = collect->options;
+    struct http_state *state = collect->state;
+    struct rb_error err = {0};
+    if (!o->ca_file || rb_ca_read(collect->ctx, o->ca_file, &state->ca, &err) == 0)
+        return RB_DRIFT_MORE;
+    return fail(collect, rb_net_failure_reason(RB_NET_OTHER), err.message);
+}
+
 static enum rb_drift_collected read_answer(const struct rb_drift_collect *collect, const struct rb_http_response *response)
 {
     static const char *const whole[] = {"", NULL};
@@ -221,4 +236,5 @@ static enum rb_drift_collected step(const struct rb_drift_collect *collect, cons
     return read_answer(collect, response);
 }
 
-const struct rb_drift_source rb_drift_source_http = {.name = "http", .validate = validate, .step = step};
+const struct rb_drift_source rb_drift_source_http = {
+    .name = "http", .state_size = sizeof(struct http_state), .validate = validate, .collect = collect_files, .step = step};

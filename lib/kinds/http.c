@@ -11,6 +11,7 @@
 
 #include "runbook/base/redact.h"
 #include "runbook/base/text.h"
+#include "runbook/check/ca.h"
 #include "runbook/check/exposition.h"
 #include "runbook/check/facts.h"
 #include "runbook/check/kind.h"
@@ -389,7 +390,30 @@ static void judge(const struct rb_check_ctx *ctx, const struct rb_http_response 
         rb_outcome_say(out, "status %ld in %.0f ms", response->status, total * 1000);
 }
 
-static void request_page(const struct rb_check_ctx *ctx, struct rb_action *next, struct rb_outcome *out)
+struct http_state {
+    const struct rb_ca *ca; /* set by run() */
+};
+
+static bool looks(const void *options_of_check)
+{
+    const struct http_options *o = options_of_check;
+    return o->tls.ca_file && !o->tls.insecure;
+}
+
+/* The worker part: the one file that a request needs. */
+static void run(const struct rb_check_ctx *ctx, struct rb_outcome *out)
+{
+    const struct http_options *o = ctx->options;
+    struct http_state *state = ctx->state;
+    struct rb_error err = {0};
+    if (rb_ca_read(ctx, o->tls.ca_file, &state->ca, &err) == 0)
+        return;
+    struct rb_http_response none = {.failure = RB_NET_OTHER, .detail = err.message};
+    report_failure(o, &none, out);
+    out->final = true;
+}
+
+static void request_page(const struct rb_check_ctx *ctx, const struct http_state *state, struct rb_action *next, struct rb_outcome *out)
 {
     const struct http_options *o = ctx->options;
     next->type = RB_ACTION_HTTP;
@@ -404,9 +428,7 @@ static void request_page(const struct rb_check_ctx *ctx, struct rb_action *next,
                                           .connect_timeout_ms = o->connect_timeout_ms > 0 ? o->connect_timeout_ms : 0,
                                           .ip_version = o->ip_version};
     next->http.tls = (struct rb_tls_options){
-        .insecure = o->tls.insecure, .ca_file = o->tls.ca_file, .server_name = o->tls.server_name, .min_version = o->tls.min_version};
-    if (o->tls.ca_file && o->tls.ca_file[0] != '/')
-        next->http.tls.ca_file = rb_arena_printf(ctx->arena, "%s/%s", ctx->root, o->tls.ca_file);
+        .insecure = o->tls.insecure, .ca = state->ca, .server_name = o->tls.server_name, .min_version = o->tls.min_version};
     if (o->user)
         next->http.user_password = rb_arena_printf(ctx->arena, "%s:%s", o->user, o->password ? o->password : "");
     if (o->unix_socket)
@@ -415,11 +437,10 @@ static void request_page(const struct rb_check_ctx *ctx, struct rb_action *next,
         rb_outcome_fact(out, RB_FACT_TARGET, "%s", rb_net_target(ctx->arena, o->url));
 }
 
-static void step(const struct rb_check_ctx *ctx, void *state RB_UNUSED, const struct rb_event *event, struct rb_action *next,
-                 struct rb_outcome *out)
+static void step(const struct rb_check_ctx *ctx, void *state, const struct rb_event *event, struct rb_action *next, struct rb_outcome *out)
 {
     if (event->type == RB_EVENT_START) {
-        request_page(ctx, next, out);
+        request_page(ctx, state, next, out);
         return;
     }
     next->type = RB_ACTION_DONE;
@@ -502,7 +523,7 @@ static void validate(void *filled, const struct rb_node *node, struct rb_diags *
         (void)rb_diag_add(diags, mark_of(node, "tls", NULL), "tls has no meaning for an http URL");
 }
 
-static const struct rb_exchange_ops ops = {.state_size = 0, .step = step};
+static const struct rb_exchange_ops ops = {.state_size = sizeof(struct http_state), .step = step};
 
 extern const struct rb_kind rb_kind_http;
 const struct rb_kind rb_kind_http = {
@@ -521,5 +542,7 @@ const struct rb_kind rb_kind_http = {
     .reasons = reasons,
     .net_reasons = true,
     .exec = RB_EXEC_EXCHANGE,
+    .run = run,
+    .looks = looks,
     .exchange = &ops,
 };

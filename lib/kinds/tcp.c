@@ -7,6 +7,7 @@
 
 #include "runbook/base/redact.h"
 #include "runbook/base/text.h"
+#include "runbook/check/ca.h"
 #include "runbook/check/facts.h"
 #include "runbook/check/kind.h"
 #include "runbook/check/match.h"
@@ -113,8 +114,9 @@ static const struct rb_value_def values[] = {
     {NULL}};
 
 struct state {
-    size_t step; /* the next one to carry out */
-    size_t used; /* matched bytes that the next AWAIT drops */
+    const struct rb_ca *ca; /* set by run() */
+    size_t step;            /* the next one to carry out */
+    size_t used;            /* matched bytes that the next AWAIT drops */
     int64_t dialogue_ns;
     bool waiting; /* for the current expectation */
 };
@@ -271,7 +273,25 @@ static void go_on(const struct rb_check_ctx *ctx, struct state *state, const str
     conclude(ctx, state, next, out);
 }
 
-static void connect_to(const struct rb_check_ctx *ctx, struct rb_action *next, struct rb_outcome *out)
+static bool looks(const void *options_of_check)
+{
+    const struct tcp_options *o = options_of_check;
+    return o->tls.enabled && o->tls.ca_file && !o->tls.insecure;
+}
+
+/* The worker part: the one file that a handshake needs. */
+static void run(const struct rb_check_ctx *ctx, struct rb_outcome *out)
+{
+    const struct tcp_options *o = ctx->options;
+    struct state *state = ctx->state;
+    struct rb_error err = {0};
+    if (rb_ca_read(ctx, o->tls.ca_file, &state->ca, &err) == 0)
+        return;
+    report_failure(ctx, state, &(struct rb_event){.type = RB_EVENT_FAILED, .failure = RB_NET_OTHER, .detail = err.message}, out);
+    out->final = true;
+}
+
+static void connect_to(const struct rb_check_ctx *ctx, const struct state *state, struct rb_action *next, struct rb_outcome *out)
 {
     const struct tcp_options *o = ctx->options;
     next->type = RB_ACTION_CONNECT;
@@ -279,11 +299,9 @@ static void connect_to(const struct rb_check_ctx *ctx, struct rb_action *next, s
     next->connect.ip_version = o->ip_version;
     next->connect.tls = (struct rb_tls_options){.enabled = o->tls.enabled,
                                                 .insecure = o->tls.insecure,
-                                                .ca_file = o->tls.ca_file,
+                                                .ca = state->ca,
                                                 .server_name = o->tls.server_name,
                                                 .min_version = o->tls.min_version};
-    if (o->tls.ca_file && o->tls.ca_file[0] != '/')
-        next->connect.tls.ca_file = rb_arena_printf(ctx->arena, "%s/%s", ctx->root, o->tls.ca_file);
     if (is_unix(o->address)) {
         next->connect.unix_socket = o->address + 5;
         rb_outcome_fact(out, RB_FACT_PATH, "%s", o->address + 5);
@@ -302,7 +320,7 @@ static void step(const struct rb_check_ctx *ctx, void *state_memory, const struc
         rb_outcome_fact(out, RB_FACT_ADDRESS, "%s", event->remote_address);
     switch (event->type) {
     case RB_EVENT_START:
-        connect_to(ctx, next, out);
+        connect_to(ctx, state, next, out);
         return;
     case RB_EVENT_CONNECTED:
         out->sighting = RB_SIGHTING_PRESENT;
@@ -374,5 +392,7 @@ const struct rb_kind rb_kind_tcp = {
     .reasons = reasons,
     .net_reasons = true,
     .exec = RB_EXEC_EXCHANGE,
+    .run = run,
+    .looks = looks,
     .exchange = &ops,
 };

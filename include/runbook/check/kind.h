@@ -5,10 +5,10 @@
  *
  *   WORKER    run() on a pool thread; short blocking work (libgit2, parsing, /proc). Should look at ctx->cancelled in loops.
  *   EXCHANGE  a pure state machine on the loop thread: event in, next action out. Never blocks, never opens a socket. A kind that also has run() gets that
- *             called first, on a worker, with the same outcome and memory; when it sets outcome->final no exchange follows.
+ *             called first, on a worker, with the same outcome and memory; when it sets outcome->final no exchange follows. Only for checks that looks() wants it for.
  *             With `stream` too, the daemon also follows that stream while the check is in the plan: open() sees the check's memory as the last run left it, line() and
  *             gap() a copy of their own that lives as long as the stream; what they learn leaves as notes (check/notes.h). tick() is not used.
- *   CHILD     a program without a shell: command() says what to start, judge() looks at how it ended. Loop thread.
+ *   CHILD     a program without a shell: command() says what to start, judge() looks at how it ended. Loop thread. May have run() and looks() as an EXCHANGE kind has.
  *   SCAN      runs in the scan helper process: begin() says which files, visit() sees each file's bytes once for all due scans, finish() concludes.
  *   PASSIVE   told from outside (HTTP): told() takes a report, tick() runs on schedule and says what the silence means. Loop thread.
  *   STREAM    a long-lived line stream (Docker events): open() says where, line() takes each line, gap() is told of a reconnect, tick() reports on schedule. Loop thread.
@@ -66,7 +66,8 @@ struct rb_check_ctx {
     struct rb_arena *arena; /* the run's */
     void *memory;
     bool by_hand; /* a command that a person called runs it (`check`, `triage`): this process's environment is theirs */
-    void *state;  /* EXCHANGE kinds with a worker part: the exchange's state, zeroed in the run's arena, shared by both parts; else NULL */
+    void *
+        state; /* EXCHANGE and CHILD kinds with a worker part: state_size bytes, zeroed in the run's arena, shared by both parts; else NULL */
     const struct rb_notes *notes; /* who takes notes (check/notes.h), or NULL */
 };
 
@@ -103,6 +104,7 @@ struct rb_child_ops {
     /* Fills `out`. Returns true to start it; false when the outcome is already decided. */
     bool (*command)(const struct rb_check_ctx *ctx, struct rb_child_spec *out, struct rb_outcome *outcome);
     void (*judge)(const struct rb_check_ctx *ctx, const struct rb_child_result *result, struct rb_outcome *outcome);
+    size_t state_size; /* of ctx->state, for kinds with a worker part */
 };
 
 /* ---------- EXCHANGE ---------- */
@@ -141,10 +143,11 @@ const char *rb_net_failure_reason(enum rb_net_failure failure);
 /* Rows for a kind's reason table: all of the above. */
 extern const struct rb_reason_def rb_net_reasons[];
 
+struct rb_ca;
 struct rb_tls_options {
     bool enabled;            /* for CONNECT; HTTP takes it from the scheme */
     bool insecure;           /* do not verify; still reports the chain */
-    const char *ca_file;     /* NULL: the system's store */
+    const struct rb_ca *ca;  /* NULL: the system's store. Bytes, not a path: rb_ca_read (check/ca.h) in the kind's worker part */
     const char *server_name; /* SNI and host to verify; NULL: the target's */
     int min_version;         /* 0, or 10, 11, 12, 13 */
 };
@@ -331,6 +334,7 @@ struct rb_kind {
     enum rb_exec_class exec;
     size_t memory_size;
     rb_worker_run *run;
+    bool (*looks)(const void *options); /* with run() before an exchange or a program: whether this check needs it; NULL: every one does */
     const struct rb_child_ops *child;
     const struct rb_exchange_ops *exchange;
     const struct rb_scan_ops *scan;
@@ -344,6 +348,12 @@ struct rb_kind {
 static inline const struct rb_kind *rb_kind_of(const struct rb_kind_schema *schema)
 {
     return (const struct rb_kind *)(const void *)schema;
+}
+/* Whether a run of an EXCHANGE or CHILD kind begins with its worker part. */
+static inline bool rb_kind_looks(const struct rb_kind *kind, const void *options)
+{
+    bool both = kind->exec == RB_EXEC_EXCHANGE || kind->exec == RB_EXEC_CHILD;
+    return both && kind->run && (!kind->looks || kind->looks(options));
 }
 /* The static string of the reason if `reason` belongs to the kind, else NULL. */
 const char *rb_kind_reason(const struct rb_kind *kind, const char *reason);

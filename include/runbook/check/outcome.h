@@ -54,7 +54,7 @@ struct rb_outcome {
     const char *reason;  /* of the kind's closed set, or a common one (kind.h); "none" when ok */
     const char *message; /* one line, never NULL after rb_outcome_init */
     enum rb_sighting sighting;
-    bool final; /* EXCHANGE kinds with a worker part: the worker part decided, no exchange follows */
+    bool final; /* kinds with a worker part before an exchange or a program: the worker part decided, nothing follows */
     struct rb_value *values;
     size_t value_count;
     const char **evidence;
