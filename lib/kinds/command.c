@@ -376,7 +376,7 @@ static void judge_findings(const struct rb_check_ctx *ctx, const struct rb_child
     if (result->truncated)
         rb_outcome_evidence(out, "the output was cut, so nothing counts as accepted: raise output_cap");
     else
-        rb_command_ratchet_judge(ctx, &o->ratchet, text, out);
+        rb_command_ratchet_judge(ctx, &o->ratchet, text, ctx->state, out);
 }
 
 static void judge(const struct rb_check_ctx *ctx, const struct rb_child_result *result, struct rb_outcome *out)
@@ -405,7 +405,18 @@ static void judge(const struct rb_check_ctx *ctx, const struct rb_child_result *
     rb_outcome_last_words(out, rb_buf_str(&all), all.len);
 }
 
-static const struct rb_child_ops child = {.command = command, .judge = judge};
+static bool looks(const void *options_of_check)
+{
+    return rb_command_ratchet_on(&((const struct command_options *)options_of_check)->ratchet);
+}
+
+/* The worker part. */
+static void run(const struct rb_check_ctx *ctx, struct rb_outcome *out RB_UNUSED)
+{
+    rb_command_ratchet_read(ctx, &((const struct command_options *)ctx->options)->ratchet, ctx->state);
+}
+
+static const struct rb_child_ops child = {.command = command, .judge = judge, .state_size = sizeof(struct rb_command_accepted)};
 
 const struct rb_kind rb_kind_command = {
     .schema = {.schema = {.name = "command",
@@ -422,4 +433,6 @@ const struct rb_kind rb_kind_command = {
     .values = values,
     .reasons = reasons,
     .exec = RB_EXEC_CHILD,
+    .run = run,
+    .looks = looks,
     .child = &child};

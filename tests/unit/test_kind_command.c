@@ -246,7 +246,12 @@ static void judge_in(const struct scratch *scratch, const char *yaml, const char
 {
     ck_assert_uint_eq(parse(yaml), 0);
     ctx.root = scratch->path;
+    ctx.state = rb_arena_alloc(arena, rb_kind_command.child->state_size);
     rb_outcome_init(&out, arena);
+    ck_assert(rb_kind_looks(&rb_kind_command, ctx.options));
+    rb_kind_command.run(&ctx, &out);
+    ck_assert(!out.final);
+    ctx.root = "/nowhere"; /* judge() runs on the loop thread and reads no file */
     struct rb_child_result result = {
         .end = RB_CHILD_EXITED, .code = 1, .out = text, .out_len = strlen(text), .err = "", .truncated = truncated};
     rb_kind_command.child->judge(&ctx, &result, &out);

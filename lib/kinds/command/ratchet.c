@@ -1,8 +1,8 @@
 /* Findings of a program against a list of accepted ones.
  *
  * A fingerprint is made of the line without the numbers that follow a colon, so that `docs/a.md:12: text` survives moving the line, and of how often the same line came before:
- * one more of them is new. A list that is missing accepts nothing; one that cannot be understood makes the check unknown, never ok. The list is read on the loop, once the
- * program, which ran in the same tree, has just ended, and only when it found something. */
+ * one more of them is new. A list that is missing accepts nothing; one that cannot be understood makes the check unknown, never ok. The list is read
+ * on a worker before the program starts: its file system may hang. */
 #include "ratchet.h"
 
 #include <string.h>
@@ -11,7 +11,6 @@
 #include "runbook/base/text.h"
 #include "runbook/check/facts.h"
 #include "runbook/check/match.h"
-#include "runbook/source/accepted.h"
 
 enum { MAX_FINDINGS = 2000, MAX_SHOWN = 20, PRINT_DIGITS = 16, SHOWN_COLUMNS = 200 };
 
@@ -146,21 +145,26 @@ static void report(const char *path, const struct tally *tally, struct rb_outcom
         rb_outcome_evidence(out, "to accept one, put its fingerprint, a blank and the reason into %s", path);
 }
 
-void rb_command_ratchet_judge(const struct rb_check_ctx *ctx, const struct rb_command_ratchet *ratchet, const struct rb_buf *text,
-                              struct rb_outcome *out)
+void rb_command_ratchet_read(const struct rb_check_ctx *ctx, const struct rb_command_ratchet *ratchet, struct rb_command_accepted *out)
 {
-    const char *path = ratchet->accepted ? ratchet->accepted : rb_arena_printf(ctx->arena, ".runbookd/%s.accepted", ctx->spec->name);
-    struct tally tally = {.bases = rb_arena_array(ctx->arena, MAX_FINDINGS + 1, sizeof(struct print))};
-    struct rb_error err = {0};
+    out->path = ratchet->accepted ? ratchet->accepted : rb_arena_printf(ctx->arena, ".runbookd/%s.accepted", ctx->spec->name);
+    if (out->path)
+        out->code = rb_accepted_load(ctx->root, out->path, ctx->arena, &out->list, &out->problem);
+}
+
+void rb_command_ratchet_judge(const struct rb_check_ctx *ctx, const struct rb_command_ratchet *ratchet, const struct rb_buf *text,
+                              const struct rb_command_accepted *accepted, struct rb_outcome *out)
+{
+    const char *path = accepted->path;
+    struct tally tally = {.accepted = accepted->list, .bases = rb_arena_array(ctx->arena, MAX_FINDINGS + 1, sizeof(struct print))};
     if (!path || !tally.bases)
         return; /* the arena has failed: the run ends as resource_limit */
     rb_outcome_fact(out, RB_FACT_FILE, "%s", path);
-    int code = rb_accepted_load(ctx->root, path, ctx->arena, &tally.accepted, &err);
-    if (code < 0 && code != RB_ENOTFOUND) {
-        rb_outcome_set(out, RB_RESULT_UNKNOWN, "accepted_unreadable", "%s", err.message);
+    if (accepted->code < 0 && accepted->code != RB_ENOTFOUND) {
+        rb_outcome_set(out, RB_RESULT_UNKNOWN, "accepted_unreadable", "%s", accepted->problem.message);
         return;
     }
-    code = collect(ratchet, text, &tally, out);
+    int code = collect(ratchet, text, &tally, out);
     if (code < 0)
         rb_outcome_evidence(out, "findings reached the limits of matching: nothing counts as accepted");
     else if (tally.too_many)
