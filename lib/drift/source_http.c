@@ -70,7 +70,7 @@ const struct rb_option rb_drift_http_options[] = {
      .doc = "Largest answer.",
      .fallback = "1MiB",
      .min = 1024,
-     .max = 16 << 20},
+     .max = 1 << 20}, /* it is parsed on the loop thread */
     {NULL}};
 
 static void validate(const void *options, const struct rb_node *node, struct rb_diags *diags)

@@ -19,6 +19,7 @@
 #include "runbook/check/net.h"
 
 #define MAX_CONDITIONS 64
+#define MAX_JSON       (1 << 20) /* it is parsed on the loop thread: some 40 ms a MiB at worst */
 #define DAY_S          86400.0
 
 struct http_expect {
@@ -96,7 +97,8 @@ static const struct rb_option options[] = {
     OPTION("expect", RB_OPT_STRUCT, expect, "What the answer must be.", .sub = expect_options, .sub_size = sizeof(struct http_expect)),
     OPTION("redirects", RB_OPT_INT, redirects, "How many redirects to follow; 0: a redirect is an answer like any other.", .fallback = "0",
            .max = 20),
-    OPTION("max_body", RB_OPT_SIZE, max_body, "Largest body; a larger one fails the check.", .fallback = "1MiB", .min = 1, .max = 16 << 20),
+    OPTION("max_body", RB_OPT_SIZE, max_body, "Largest body; a larger one fails the check. With expect.json at most 1MiB.",
+           .fallback = "1MiB", .min = 1, .max = 16 << 20),
     OPTION("warn_after", RB_OPT_DURATION, warn_after_ms, "Warn when the whole request takes longer."),
     OPTION("connect_timeout", RB_OPT_DURATION, connect_timeout_ms, "Longest time for the connection; default: the check's timeout."),
     OPTION("tls", RB_OPT_STRUCT, tls, "Certificate and version, for https.", .sub = tls_options, .sub_size = sizeof(struct http_tls)),
@@ -515,6 +517,9 @@ static void validate(void *filled, const struct rb_node *node, struct rb_diags *
     }
     if (o->expect.json)
         validate_json(o->expect.json, diags);
+    if (o->expect.json && o->max_body > MAX_JSON)
+        (void)rb_diag_add(diags, mark_of(node, "max_body", NULL),
+                          "with expect.json a body has at most 1MiB; lower max_body, or look for a text with expect.contains");
     if (o->password && !o->user)
         (void)rb_diag_add(diags, mark_of(node, "password", NULL), "password needs user");
     if (o->bearer && o->user)

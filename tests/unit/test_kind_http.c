@@ -126,6 +126,22 @@ START_TEST(a_catastrophic_pattern_gives_up)
 }
 END_TEST
 
+/* No start of a match reaches PCRE2's limit, all together they would take seconds on the loop thread. */
+START_TEST(long_lines_share_one_budget)
+{
+    enum { LEN = 256 * 1024, LINE = 5000 };
+    char *text = malloc(LEN + 1);
+    ck_assert_ptr_nonnull(text);
+    for (size_t i = 0; i < LEN; i++)
+        text[i] = i % LINE == LINE - 1 ? '\n' : 'a';
+    text[LEN] = '\0';
+    struct rb_http_response response = page(200, text);
+    expect_outcome("{kind: http, url: 'http://h/', expect: {body: 'a.*[bc]'}}", &response, RB_RESULT_UNKNOWN, "resource_limit", "simpler");
+    expect_outcome("{kind: http, url: 'http://h/', expect: {body: '^a+$', not_body: 'b'}}", &response, RB_RESULT_OK, "none", NULL);
+    free(text);
+}
+END_TEST
+
 START_TEST(json_conditions_are_typed)
 {
     static const char body[] =
@@ -284,6 +300,7 @@ START_TEST(mistakes_in_the_configuration_are_told)
                 {"{kind: http, url: 'http://h/', expect: {json: {/a: '=~ ('}}}", "regular expression"},
                 {"{kind: http, url: 'http://h/', expect: {json: {/a: {b: c}}}}", "exists"},
                 {"{kind: http, url: 'http://h/', expect: {json: {/a: []}}}", "empty list"},
+                {"{kind: http, url: 'http://h/', max_body: 2MiB, expect: {json: {/a: 1}}}", "at most 1MiB"},
                 {"{kind: http, url: 'http://h/', password: p}", "user"},
                 {"{kind: http, url: 'http://h/', bearer: b, user: u}", "exclude"},
                 {"{kind: http, url: 'http://h/', tls: {insecure: true}}", "no meaning"}};
@@ -307,6 +324,7 @@ static Suite *suite(void)
     tcase_add_test(tc, status_is_a_code_a_class_or_a_range);
     tcase_add_test(tc, headers_and_body_are_matched);
     tcase_add_test(tc, a_catastrophic_pattern_gives_up);
+    tcase_add_test(tc, long_lines_share_one_budget);
     tcase_add_test(tc, json_conditions_are_typed);
     tcase_add_test(tc, secrets_and_broken_json_stay_out);
     tcase_add_test(tc, certificates_are_watched);
