@@ -194,7 +194,7 @@ static void hand_to_engine(struct rb_runner *runner, struct rb_run *run)
 static struct rb_run *run_new(struct rb_runner *runner, size_t index)
 {
     struct rb_run *run = calloc(1, sizeof *run);
-    struct rb_arena *arena = rb_arena_new(RUN_ARENA_MAX);
+    struct rb_arena *arena = rb_arena_new_wiped(RUN_ARENA_MAX);
     if (run == NULL || arena == NULL) {
         free(run);
         rb_arena_free(arena);

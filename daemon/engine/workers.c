@@ -516,7 +516,7 @@ static struct job *job_new(struct rb_run *run, int64_t now_ns)
     struct job *job = calloc(1, sizeof *job);
     if (!job)
         return NULL;
-    job->spare = rb_arena_new(SPARE_ARENA_BYTES + run->kind->memory_size);
+    job->spare = rb_arena_new_wiped(SPARE_ARENA_BYTES + run->kind->memory_size);
     size_t memory_size = run->kind->memory_size;
     if (memory_size)
         job->memory = malloc(memory_size);

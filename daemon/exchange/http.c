@@ -17,6 +17,7 @@
 
 #include "http_internal.h"
 #include "runbook/base/clock.h"
+#include "runbook/platform/platform.h"
 
 struct http_socket {
     ev_io io;
@@ -103,7 +104,7 @@ static int on_curl_socket(CURL *easy RB_UNUSED, curl_socket_t fd, int what, void
 struct rb_http *rb_http_new(struct ev_loop *loop, const struct rb_clock *clock, struct rb_resolver *resolver, struct rb_tls_cache *cache,
                             struct rb_error *err)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, rb_free_wiped, rb_realloc_wiped, strdup, calloc) != CURLE_OK) {
         rb_error_set(err, RB_ESYS, "cannot set up libcurl");
         return NULL;
     }
@@ -253,6 +254,7 @@ struct rb_http_transfer *rb_http_start(struct rb_http *http, const struct rb_htt
     transfer->begun_ns = rb_elapsed_ns(http->clock);
     transfer->response.phases = (struct rb_phases){-1, -1, -1, -1, -1, 0};
     rb_buf_init(&transfer->body, call->request->max_body ? call->request->max_body : 1);
+    transfer->body.wiped = true;
     rb_tls_probe_init(&transfer->tls, call->arena);
     http->running++;
     if (http->running > RB_HTTP_MAX_TRANSFERS) {

@@ -494,6 +494,7 @@ struct rb_socket *rb_socket_new(const struct rb_socket_env *env, const struct rb
     sock->mark_ns = rb_elapsed_ns(env->clock);
     sock->until_ns = sock->mark_ns + left_ms * RB_NS_PER_MS;
     rb_buf_init(&sock->in, RB_SOCKET_MAX_RECEIVE);
+    sock->in.wiped = true;
     ev_init(&sock->io, on_io);
     sock->io.data = sock;
     ev_init(&sock->share, on_share_over);

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runbook/base/wipe.h"
+
 #define ARENA_FIRST_BLOCK   ((size_t)1024)
 #define ARENA_LARGEST_BLOCK ((size_t)64 * 1024)
 
@@ -28,6 +30,7 @@ struct rb_arena {
     size_t used;
     size_t next_block;
     bool failed;
+    bool wiped; /* overwrite before free */
 };
 
 struct rb_arena *rb_arena_new(size_t max)
@@ -40,6 +43,14 @@ struct rb_arena *rb_arena_new(size_t max)
     return arena;
 }
 
+struct rb_arena *rb_arena_new_wiped(size_t max)
+{
+    struct rb_arena *arena = rb_arena_new(max);
+    if (arena)
+        arena->wiped = true;
+    return arena;
+}
+
 void rb_arena_free(struct rb_arena *arena)
 {
     if (!arena)
@@ -47,6 +58,8 @@ void rb_arena_free(struct rb_arena *arena)
     struct block *block = arena->blocks;
     while (block) {
         struct block *next = block->next;
+        if (arena->wiped)
+            rb_wipe(block->bytes, block->fill);
         free(block);
         block = next;
     }

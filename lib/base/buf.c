@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runbook/base/wipe.h"
+
 #define BUF_FIRST_CAP 64
 
 void rb_buf_init(struct rb_buf *buf, size_t max)
@@ -20,8 +22,10 @@ void rb_buf_init(struct rb_buf *buf, size_t max)
 
 void rb_buf_fini(struct rb_buf *buf)
 {
+    if (buf->wiped && buf->data)
+        rb_wipe(buf->data, buf->cap);
     free(buf->data);
-    *buf = (struct rb_buf){.max = buf->max};
+    *buf = (struct rb_buf){.max = buf->max, .wiped = buf->wiped};
 }
 
 void rb_buf_reset(struct rb_buf *buf)
@@ -31,6 +35,20 @@ void rb_buf_reset(struct rb_buf *buf)
     buf->out_of_memory = false;
     if (buf->data)
         buf->data[0] = '\0';
+}
+
+/* realloc; a wiped buffer leaves nothing behind. */
+static char *resize(struct rb_buf *buf, size_t cap)
+{
+    if (!buf->wiped || !buf->data)
+        return realloc(buf->data, cap);
+    char *grown = malloc(cap);
+    if (!grown)
+        return NULL;
+    memcpy(grown, buf->data, buf->len + 1);
+    rb_wipe(buf->data, buf->cap);
+    free(buf->data);
+    return grown;
 }
 
 /* Makes room for `len` more bytes; false, and the buffer failed, when they do not fit or memory is out. */
@@ -48,7 +66,7 @@ static bool reserve(struct rb_buf *buf, size_t len)
         cap *= 2;
     if (cap - 1 > buf->max)
         cap = buf->max + 1;
-    char *grown = realloc(buf->data, cap);
+    char *grown = resize(buf, cap);
     if (!grown) {
         buf->failed = true;
         buf->out_of_memory = true;

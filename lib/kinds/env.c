@@ -5,7 +5,8 @@
  * saw four of five has not seen the fifth. What is not there (no process matches, no engine) guards nothing and is fine, except an engine that went away
  * while containers ran: they may still run.
  *
- * Values never enter the outcome unless rb_env_show allows it. Environments are read into an arena each: a run's own stays small. */
+ * Values never enter the outcome unless rb_env_show allows it. Environments are read into an arena each: a run's own stays small. Whatever held them is overwritten before it is
+ * given back. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -140,7 +141,7 @@ static void check_self(const struct rb_check_ctx *ctx, struct env_run *run, stru
 static void judge_dotenv(const struct rb_check_ctx *ctx, struct env_run *run, const char *path, const struct rb_buf *text,
                          struct rb_outcome *out)
 {
-    RB_ARENA_AUTO *arena = rb_arena_new(ENVIRON_ARENA);
+    RB_ARENA_AUTO *arena = rb_arena_new_wiped(ENVIRON_ARENA);
     const struct rb_env_guard guard = guard_of(ctx->options);
     struct rb_dotenv env = {0};
     struct rb_error err = {0};
@@ -164,6 +165,7 @@ static void check_dotenv(const struct rb_check_ctx *ctx, struct env_run *run, co
     RB_BUF_AUTO text;
     struct rb_error err = {0};
     rb_buf_init(&text, RB_DOTENV_MAX_BYTES + 1);
+    text.wiped = true;
     int root_fd = open(ctx->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int code = root_fd < 0 ? rb_error_sys(&err, errno, "cannot open the root %s", ctx->root)
                            : rb_file_read_below(root_fd, path, RB_DOTENV_MAX_BYTES, &text, &err);
@@ -252,6 +254,7 @@ static void tell_process(const struct rb_env_guard *guard, const struct rb_proce
 {
     RB_BUF_AUTO command, masked, shown;
     rb_buf_init(&command, 1 << 20);
+    command.wiped = true;
     rb_buf_init(&masked, 1 << 20);
     rb_buf_init(&shown, 4096);
     print_command(guard, process, &command);
@@ -264,7 +267,7 @@ static void tell_process(const struct rb_env_guard *guard, const struct rb_proce
 
 static void check_process(const struct rb_check_ctx *ctx, struct env_run *run, const struct rb_process *process, struct rb_outcome *out)
 {
-    RB_ARENA_AUTO *arena = rb_arena_new(ENVIRON_ARENA);
+    RB_ARENA_AUTO *arena = rb_arena_new_wiped(ENVIRON_ARENA);
     const struct rb_env_guard guard = guard_of(ctx->options);
     const char *const *items = NULL;
     char started[RB_TIME_TEXT];
@@ -292,7 +295,7 @@ static void check_process(const struct rb_check_ctx *ctx, struct env_run *run, c
 static void check_processes(const struct rb_check_ctx *ctx, struct env_run *run, struct rb_outcome *out)
 {
     const struct env_options *o = ctx->options;
-    RB_ARENA_AUTO *arena = rb_arena_new(LIST_ARENA);
+    RB_ARENA_AUTO *arena = rb_arena_new_wiped(LIST_ARENA);
     struct rb_process *processes = NULL;
     size_t count = 0;
     struct rb_error err = {0};
@@ -312,6 +315,7 @@ static void check_processes(const struct rb_check_ctx *ctx, struct env_run *run,
             continue;
         RB_BUF_AUTO command;
         rb_buf_init(&command, 1 << 20);
+        command.wiped = true;
         rb_process_command(process, &command);
         int wanted = is_of_interest(o, process, &places, rb_buf_str(&command));
         if (wanted < 0)
@@ -423,7 +427,7 @@ static void tell_container(const char *name, const struct rb_docker_container *c
 static void judge_container(const struct rb_check_ctx *ctx, struct env_run *run, const char *name, const json_t *document,
                             struct rb_outcome *out)
 {
-    RB_ARENA_AUTO *arena = rb_arena_new(ENVIRON_ARENA);
+    RB_ARENA_AUTO *arena = rb_arena_new_wiped(ENVIRON_ARENA);
     const struct rb_env_guard guard = guard_of(ctx->options);
     struct rb_docker_container container;
     if (!arena || !rb_docker_inspected(document, arena, &container)) {

@@ -9,6 +9,7 @@
 #include <mach-o/dyld.h>
 #include <mach/mach.h>
 #include <mach/mach_time.h>
+#include <malloc/malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -261,6 +262,11 @@ static void adopt_orphans(void)
     /* launchd reaps orphans */
 }
 
+static size_t block_bytes(void *block)
+{
+    return malloc_size(block);
+}
+
 static void return_memory(void)
 {
     /* its allocator gives large blocks back by itself */
@@ -342,6 +348,7 @@ const struct rb_platform *rb_platform_host(void)
         .die_with_parent = die_with_parent,
         .adopt_orphans = adopt_orphans,
         .return_memory = return_memory,
+        .block_bytes = block_bytes,
         .trim_heap = trim_heap,
         .forget_start = forget_start,
         .is_dialog_shim = is_dialog_shim,

@@ -61,7 +61,7 @@ static bool read_args(pid_t pid, struct args_block *out)
         return false;
     if (sysctl(name, 3, bytes, &len, NULL, 0) != 0 || len < sizeof argc) {
         int saved = errno;
-        free(bytes);
+        rb_free_wiped(bytes);
         errno = saved;
         return false;
     }
@@ -86,7 +86,7 @@ const char *rb_darwin_command(struct rb_arena *arena, pid_t pid)
         return NULL;
     size_t len = block.env_at - block.args_at;
     const char *command = rb_platform_join(arena, block.bytes + block.args_at, len < RB_MAX_ARGS_BYTES ? len : RB_MAX_ARGS_BYTES);
-    free(block.bytes);
+    rb_free_wiped(block.bytes);
     return command;
 }
 
@@ -105,7 +105,7 @@ int rb_darwin_process_environ(struct rb_arena *arena, pid_t pid, const char *con
     if (end > block.len)
         end = block.len;
     const char *const *items = rb_platform_split(arena, block.bytes + block.env_at, end - block.env_at, RB_MAX_ENVIRON);
-    free(block.bytes);
+    rb_free_wiped(block.bytes);
     if (!items || rb_arena_failed(arena))
         return rb_platform_arena_fail(err, "environment");
     *out = items;
@@ -135,7 +135,7 @@ static bool fill_process(struct rb_arena *arena, pid_t pid, struct rb_process *o
     size_t len = readable ? block.env_at - block.args_at : 0;
     out->argv = rb_platform_split(arena, readable ? block.bytes + block.args_at : "", len < RB_MAX_ARGS_BYTES ? len : RB_MAX_ARGS_BYTES,
                                   RB_MAX_ARGS);
-    free(block.bytes);
+    rb_free_wiped(block.bytes);
     return true;
 }
 

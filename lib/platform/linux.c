@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "linux_internal.h"
+#include "runbook/base/wipe.h"
 
 enum { SEGMENTS_MAX = 32 };
 
@@ -83,6 +84,8 @@ int rb_linux_read_some_at(int dir_fd, const char *path, size_t max, struct rb_bu
         rb_buf_add(out, chunk, (size_t)got);
     }
     (void)close(fd);
+    if (out->wiped)
+        rb_wipe(chunk, sizeof chunk);
     return code == RB_OK && out->failed ? RB_ENOMEM : code;
 }
 
@@ -220,6 +223,11 @@ static void adopt_orphans(void)
 
 /* glibc raises its threshold for separate mappings to the size of what was freed last, so that one page of 2 MB keeps that much for ever; and it gives each
  * thread a heap of its own. With both fixed, 1,000 checks take half (tests/bench/memory.py). Other C libraries do neither. */
+static size_t block_bytes(void *block)
+{
+    return malloc_usable_size(block);
+}
+
 static void return_memory(void)
 {
 #ifdef M_ARENA_MAX
@@ -335,6 +343,7 @@ const struct rb_platform *rb_platform_host(void)
         .die_with_parent = die_with_parent,
         .adopt_orphans = adopt_orphans,
         .return_memory = return_memory,
+        .block_bytes = block_bytes,
         .trim_heap = trim_heap,
         .forget_start = forget_start,
         .is_dialog_shim = is_dialog_shim,

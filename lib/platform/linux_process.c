@@ -129,7 +129,7 @@ static bool list_grow(struct list *list)
 
 static void read_argv(struct rb_arena *arena, int pid_fd, struct rb_process *process)
 {
-    RB_BUF_AUTO text = {.max = RB_MAX_ARGS_BYTES};
+    RB_BUF_AUTO text = {.max = RB_MAX_ARGS_BYTES, .wiped = true};
     if (rb_linux_read_some_at(pid_fd, "cmdline", RB_MAX_ARGS_BYTES, &text) != RB_OK)
         rb_buf_reset(&text);
     process->argv = rb_platform_split(arena, rb_buf_str(&text), text.len, RB_MAX_ARGS);
@@ -192,7 +192,7 @@ int rb_linux_process_environ(struct rb_arena *arena, pid_t pid, const char *cons
 {
     char path[40];
     (void)snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
-    RB_BUF_AUTO text = {.max = RB_MAX_ENVIRON_BYTES};
+    RB_BUF_AUTO text = {.max = RB_MAX_ENVIRON_BYTES, .wiped = true};
     int code = rb_linux_read_at(AT_FDCWD, path, RB_MAX_ENVIRON_BYTES, &text, err);
     if (code != RB_OK)
         return code;

@@ -101,6 +101,11 @@ static void adopt_orphans(void)
 {
 }
 
+static size_t block_bytes(void *block RB_UNUSED)
+{
+    return 0;
+}
+
 static void return_memory(void)
 {
 }
@@ -154,6 +159,7 @@ void rb_platform_null(struct rb_platform *out, const struct rb_clock *clock)
         .die_with_parent = die_with_parent,
         .adopt_orphans = adopt_orphans,
         .return_memory = return_memory,
+        .block_bytes = block_bytes,
         .trim_heap = trim_heap,
         .forget_start = forget_start,
         .is_dialog_shim = is_dialog_shim,

@@ -7,11 +7,13 @@
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "internal.h"
+#include "runbook/base/wipe.h"
 #include "runbook/platform/file_events.h"
 
 #define OPEN_FLAGS      (O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
@@ -46,19 +48,22 @@ int rb_platform_read_fd(int fd, const char *name, size_t max, struct rb_buf *out
 {
     char chunk[16384];
     size_t total = 0;
-    for (;;) {
-        ssize_t got = read(fd, chunk, sizeof chunk);
+    int code = RB_OK;
+    for (ssize_t got = 1; got != 0 && code == RB_OK;) {
+        got = read(fd, chunk, sizeof chunk);
         if (got < 0 && errno == EINTR)
             continue;
+        total += got > 0 ? (size_t)got : 0;
         if (got < 0)
-            return rb_platform_fail(err, errno, "cannot read %s", name);
-        if (got == 0)
-            return rb_buf_check(out, name, err);
-        total += (size_t)got;
-        if (total > max)
-            return rb_error_set(err, RB_ELIMIT, "%s is larger than the limit of %zu bytes", name, max);
-        rb_buf_add(out, chunk, (size_t)got);
+            code = rb_platform_fail(err, errno, "cannot read %s", name);
+        else if (total > max)
+            code = rb_error_set(err, RB_ELIMIT, "%s is larger than the limit of %zu bytes", name, max);
+        else
+            rb_buf_add(out, chunk, (size_t)got);
     }
+    if (out->wiped)
+        rb_wipe(chunk, sizeof chunk);
+    return code == RB_OK ? rb_buf_check(out, name, err) : code;
 }
 
 /* Reads an open descriptor if it is a regular file of fitting size; always closes it. */
@@ -88,6 +93,25 @@ static int open_failed(const char *name, struct rb_error *err)
     if (errno == ENXIO)
         return rb_error_set(err, RB_EINVAL, "%s is a socket or a device, not a regular file; it is not read", name);
     return rb_platform_fail(err, errno, "cannot open %s", name);
+}
+
+void rb_free_wiped(void *block)
+{
+    if (block)
+        rb_wipe(block, rb_platform_host()->block_bytes(block));
+    free(block);
+}
+
+void *rb_realloc_wiped(void *block, size_t size)
+{
+    size_t old = block ? rb_platform_host()->block_bytes(block) : 0;
+    void *grown = malloc(size);
+    if (!grown)
+        return NULL;
+    if (block)
+        memcpy(grown, block, old < size ? old : size);
+    rb_free_wiped(block);
+    return grown;
 }
 
 int rb_file_read(const char *path, size_t max, bool nofollow, struct rb_buf *out, struct rb_error *err)

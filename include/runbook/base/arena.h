@@ -16,6 +16,8 @@ struct rb_arena;
 
 /* A new arena that will hand out at most `max` bytes; NULL when memory is out. */
 struct rb_arena *rb_arena_new(size_t max);
+/* The same, for what may hold secrets: its memory is overwritten before it is given back. */
+struct rb_arena *rb_arena_new_wiped(size_t max);
 void rb_arena_free(struct rb_arena *arena); /* NULL is fine */
 bool rb_arena_failed(const struct rb_arena *arena);
 size_t rb_arena_used(const struct rb_arena *arena); /* bytes handed out */

@@ -18,6 +18,7 @@ struct rb_buf {
     size_t max; /* bytes; len never exceeds it */
     bool failed;
     bool out_of_memory; /* `failed` because of memory, not of `max` */
+    bool wiped;         /* set it after init: memory is overwritten before it is given back, for what may hold secrets */
 };
 
 /* Prepares an empty buffer that will never hold more than `max` bytes. Allocates nothing. */

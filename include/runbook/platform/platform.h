@@ -103,6 +103,8 @@ struct rb_platform {
     void (*adopt_orphans)(void);
     /* Asks the C library to give freed memory back instead of keeping it for later, where it can be asked. Once, before any thread. */
     void (*return_memory)(void);
+    /* How many bytes of a block of malloc may be written. */
+    size_t (*block_bytes)(void *block);
     /* Gives back heap that is free but lies between what is in use. Up to a millisecond; any thread. */
     void (*trim_heap)(void);
     /* Gives back pages of programs and libraries that nobody changed, most of which only the start needed; what is used again is read again. Any thread. */
@@ -129,6 +131,9 @@ struct rb_buf;
 int rb_file_read(const char *path, size_t max, bool nofollow, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
 /* As above relative to a folder descriptor, and never leaving it: no "..", no absolute path; a symlink on the way that leaves is refused. */
 int rb_file_read_below(int root_fd, const char *relative, size_t max, struct rb_buf *out, struct rb_error *err) RB_MUST_CHECK;
+/* free and realloc that overwrite what they give back: for libraries that hold answers of services (libcurl, jansson). */
+void rb_free_wiped(void *block);
+void *rb_realloc_wiped(void *block, size_t size);
 /* The home folder of this user from the password database (not $HOME), in `out`. */
 int rb_home_dir(char *out, size_t out_size, struct rb_error *err) RB_MUST_CHECK;
 /* "~/x" → home + "/x"; anything else is copied. */
