@@ -34,7 +34,7 @@ struct rb_cli_option {
 struct rb_cli_args {
     struct rb_app_options app;
     bool json, help, version;
-    bool strict, force, to_stdout, discovery, graph, man, markdown;
+    bool print_accepted, strict, force, to_stdout, discovery, graph, man, markdown;
     bool observed;             /* evidence: what was observed too */
     struct rb_strings commits; /* evidence: --commit, several */
     struct {                   /* drift */

@@ -22,6 +22,8 @@ static const struct rb_cli_option options[] = {
      NULL},
     {"strict", 0, RB_CLI_FLAG, ARG(strict), NULL, "A warning makes the exit code 1 too.", NULL},
     {"format", 'f', RB_CLI_CHOICE, ARG(format), "FORMAT", "How to print the result.", formats},
+    {"print-accepted", 0, RB_CLI_FLAG, ARG(print_accepted), NULL,
+     "Print the new findings of checks with a ratchet as lines for their file of accepted findings, nothing else.", NULL},
     {"discover", 0, RB_CLI_FLAG, ARG(app.discover), NULL, "Plan from where it stands, even when there is a configuration.", NULL},
     {NULL}};
 
@@ -102,6 +104,66 @@ static int report(const struct rb_cli *cli, const struct rb_app_result *result)
     return rb_cli_write(&text, exit_code(&view, result->chosen, args));
 }
 
+/* ---- accepted findings ---- */
+
+enum { PRINT_DIGITS = 16 };
+
+/* Where the fingerprint of "… [0123456789abcdef]" begins, or NULL. */
+static const char *fingerprint_in(const char *evidence)
+{
+    size_t len = strlen(evidence);
+    const char *print = len > PRINT_DIGITS + 3 ? evidence + len - PRINT_DIGITS - 1 : NULL;
+    bool found = print && print[-1] == '[' && print[-2] == ' ' && strspn(print, "0123456789abcdef") == PRINT_DIGITS &&
+                 print[PRINT_DIGITS] == ']';
+    return found ? print : NULL;
+}
+
+/* One check's new findings, as lib/source/accepted reads them; true when there are more than its evidence holds. */
+static bool add_accepted(const struct rb_record *record, struct rb_buf *out)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < record->evidence_count; i++) {
+        const char *evidence = record->evidence[i], *print = fingerprint_in(evidence);
+        const char *text = strncmp(evidence, "new: ", 5) == 0 ? evidence + 5 : evidence;
+        if (!print || print - 2 < text)
+            continue;
+        RB_BUF_AUTO line;
+        rb_buf_init(&line, RB_OUTCOME_MAX_TEXT);
+        rb_buf_add(&line, text, (size_t)(print - 2 - text));
+        if (found++ == 0)
+            rb_buf_addf(out, "# %s\n", record->spec->name);
+        rb_buf_addf(out, "%.*s # ", PRINT_DIGITS, print);
+        rb_text_escapes(out, rb_buf_str(&line));
+        rb_buf_addc(out, '\n');
+    }
+    for (size_t i = 0; i < record->value_count; i++) {
+        if (strcmp(record->values[i].name, "findings") == 0 && !record->values[i].perfdata)
+            return record->values[i].number > (double)found;
+    }
+    return record->evidence_dropped > 0;
+}
+
+/* Nothing is written to the tree: `>> FILE` is the person's. */
+static int print_accepted(const struct rb_app_result *result)
+{
+    RB_BUF_AUTO text;
+    rb_buf_init(&text, RB_RENDER_MAX);
+    size_t lists = 0, known = 0;
+    for (size_t i = 0; i < result->snapshot->count; i++) {
+        const struct rb_record *record = result->snapshot->records[i];
+        const struct rb_kind *kind = rb_kind_of(record->spec->kind);
+        if (!result->chosen[i] || !rb_kind_reason(kind, "accepted_unreadable"))
+            continue;
+        lists++;
+        known += record->result != RB_RESULT_UNKNOWN || strcmp(record->reason, "accepted_unreadable") == 0;
+        if (add_accepted(record, &text))
+            rb_cli_error("%s has more new findings than were printed; add these to its file and ask again", record->spec->name);
+    }
+    if (lists == 0)
+        rb_cli_error("none of these checks has a file of accepted findings; kinds text and command have, with `ratchet` or `accepted`");
+    return rb_cli_write(&text, lists > 0 && known == lists ? RB_EXIT_OK : RB_EXIT_CANNOT);
+}
+
 /* Nagios shows what it gets on standard output, and code 3 means that nothing is known. */
 static int no_result(const struct rb_cli *cli, int code)
 {
@@ -167,7 +229,7 @@ static int run(const struct rb_cli *cli)
     clear_progress(&progress);
     if (rc < 0)
         return could_not_run(cli, rc, diags, &err);
-    int code = report(cli, &result);
+    int code = cli->args->print_accepted ? print_accepted(&result) : report(cli, &result);
     rb_snapshot_unref(result.snapshot);
     free(result.chosen);
     return code;
@@ -181,7 +243,8 @@ const struct rb_cli_command rb_cli_cmd_check = {
                "an error. "
                "Dependencies run first; results are raw (fail_after does not apply) and nothing is stored. Exit code 0: ok, warn or skip; "
                "1: any fail, unknown or stale "
-               "(with --strict also warn); 2: could not run; 64: usage; 78: configuration. With --format nagios 0 to 3.",
+               "(with --strict also warn); 2: could not run; 64: usage; 78: configuration. With --format nagios 0 to 3. With "
+               "--print-accepted 0, or 2 when a check could not look.",
     .options = options,
     .max_words = 4096,
     .run = run,

@@ -103,6 +103,7 @@ static const struct rb_reason_def reasons[] = {
     {NULL}};
 
 static const struct rb_value_def values[] = {{"exit_code", "", RB_VALUE_GAUGE, "Exit code of the last run that ended by itself.", NULL},
+                                             {"findings", "", RB_VALUE_GAUGE, "With a ratchet: what nobody accepted.", NULL},
                                              {NULL}};
 
 /* ---- options ---- */

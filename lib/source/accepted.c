@@ -51,7 +51,7 @@ static bool is_fingerprint(const char *word)
     return strlen(word) == FINGERPRINT_DIGITS && strspn(word, "0123456789abcdef") == FINGERPRINT_DIGITS;
 }
 
-/* A path may hold blanks and colons: its count is the number behind the last colon of the line, before a remark that begins with " #". */
+/* A fingerprint is told by its form, whatever its remark holds. A path may hold blanks and colons: its count is the number behind the last colon of the line, before a remark that begins with " #". */
 static bool parse_line(char *line, struct rb_accepted_entry *out)
 {
     char *remark = strstr(line, " #");
@@ -63,7 +63,8 @@ static bool parse_line(char *line, struct rb_accepted_entry *out)
     size_t word = strcspn(line, " \t");
     char *colon = strrchr(line, ':');
     int64_t count = 0;
-    if (colon && rb_int_parse(colon + 1, &count, NULL) == 0 && count > 0 && colon != line) {
+    bool print = word == FINGERPRINT_DIGITS && strspn(line, "0123456789abcdef") >= FINGERPRINT_DIGITS;
+    if (!print && colon && rb_int_parse(colon + 1, &count, NULL) == 0 && count > 0 && colon != line) {
         *colon = '\0';
         *out = (struct rb_accepted_entry){.key = strncmp(line, "./", 2) == 0 ? line + 2 : line, .count = (size_t)count};
         return true;

@@ -25,10 +25,12 @@ START_TEST(fingerprints_and_counts)
                           "fedcba9876543210  moved to the vault in May\r\n"
                           "0123456789abcdef # test key\n"
                           "./src/a file: odd.py:3 # three of them\n"
+                          "00000000000000aa see issue:12\n"
                           "src/b.py:12",
                           arena, &list, NULL),
                      0);
-    ck_assert_uint_eq(list.count, 4);
+    ck_assert_uint_eq(list.count, 5);
+    ck_assert_uint_eq(rb_accepted_find(&list, "00000000000000aa")->count, 0); /* its remark ends like a count */
     for (size_t i = 1; i < list.count; i++)
         ck_assert_int_lt(strcmp(list.items[i - 1].key, list.items[i].key), 0);
     ck_assert_uint_eq(rb_accepted_find(&list, "0123456789abcdef")->count, 0);

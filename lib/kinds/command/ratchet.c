@@ -130,6 +130,7 @@ static int collect(const struct rb_command_ratchet *ratchet, const struct rb_buf
 static void report(const char *path, const struct tally *tally, struct rb_outcome *out)
 {
     size_t gone = 0;
+    rb_outcome_value(out, "findings", NULL, (double)tally->fresh);
     for (size_t i = 0; i < tally->accepted.count; i++)
         gone += tally->accepted.items[i].used == 0;
     if (gone > 0)
@@ -142,7 +143,9 @@ static void report(const char *path, const struct tally *tally, struct rb_outcom
     if (tally->fresh > MAX_SHOWN)
         rb_outcome_evidence(out, "and %zu more new ones", tally->fresh - MAX_SHOWN);
     if (tally->fresh > 0)
-        rb_outcome_evidence(out, "to accept one, put its fingerprint, a blank and the reason into %s", path);
+        rb_outcome_evidence(
+            out, "to accept one, put its fingerprint, a blank and the reason into %s; `runbookd check --print-accepted` prints them so",
+            path);
 }
 
 void rb_command_ratchet_read(const struct rb_check_ctx *ctx, const struct rb_command_ratchet *ratchet, struct rb_command_accepted *out)
