@@ -12,9 +12,10 @@
 #include "runbook/check/facts.h"
 #include "runbook/check/listener.h"
 
-#define TODO_MAX  12u
-#define FILES_MAX 2u
-#define LINE_MAX  4096u
+#define TODO_MAX       12u
+#define FILES_MAX      2u
+#define CONTAINERS_MAX 16u
+#define LINE_MAX       4096u
 
 struct sheet {
     struct diagnosis *d;
@@ -459,15 +460,40 @@ static void add_rollback(struct diagnosis *d)
     }
 }
 
+/* An engine that went took its containers with it; those with a restart policy come back by themselves. */
+static void start_containers(struct sheet *s)
+{
+    RB_BUF_AUTO line;
+    rb_buf_init(&line, LINE_MAX);
+    rb_buf_adds(&line, "docker start");
+    size_t count = 0;
+    for (size_t f = 0; f < s->record->fact_count && count < CONTAINERS_MAX; f++) {
+        if (strcmp(s->record->facts[f].key, RB_FACT_CONTAINER) != 0)
+            continue;
+        rb_buf_addc(&line, ' ');
+        if (!rb_text_shell_quote(&line, s->record->facts[f].value))
+            return;
+        count++;
+    }
+    rb_buf_adds(&line, "   # those that did not come back by themselves");
+    if (count && !line.failed)
+        add_line(s, rb_arena_strdup(s->d->arena, rb_buf_str(&line)));
+}
+
 /* A mended cause does not start what has died of it: what vanished above it comes next, after the cause's own steps. */
 static void start_symptoms(const struct sheet *of_cause)
 {
+    /* Ports and containers of one project are one: its checks name them all. */
+    bool of_engine = rb_check_is(of_cause->d->view, of_cause->cause->check, "docker");
     for (size_t i = 0; i < of_cause->cause->explains_count; i++) {
         size_t check = of_cause->cause->explains[i].check;
         struct sheet s = *of_cause;
         s.record = record_of(s.d, check);
-        if (rb_check_is(s.d->view, check, "port") && strcmp(s.record->reason, "not_listening") == 0)
+        if (rb_check_is(s.d->view, check, "port") && strcmp(s.record->reason, "not_listening") == 0 &&
+            !(of_engine && rb_fact_of(s.record, RB_FACT_CONTAINER)))
             start_listener(&s);
+        if (rb_check_is(s.d->view, check, "compose") && strcmp(s.record->reason, "engine_unreachable") == 0)
+            start_containers(&s);
         for (size_t h = 0; rb_check_is(s.d->view, check, "compose") && h < s.record->hint_count; h++) {
             if (strncmp(s.record->hints[h], "docker start ", 13) == 0 || strncmp(s.record->hints[h], "docker restart ", 15) == 0)
                 add_line(&s, s.record->hints[h]);
