@@ -185,19 +185,28 @@ const char *git_external_filter(git_repository *repo, const char *path)
     return has ? driver : NULL;
 }
 
-static int note_filter(const git_config_entry *entry, void *found)
+static bool ends_in(const char *text, const char *end)
 {
-    if (strncmp(entry->name, "filter.lfs.", 11) != 0 && entry->value && entry->value[0] != '\0')
-        *(bool *)found = true;
-    return 0;
+    size_t len = strlen(text), end_len = strlen(end);
+    return len >= end_len && strcmp(text + len - end_len, end) == 0;
 }
 
+static bool is_filter(const git_config_entry *entry)
+{
+    return strncmp(entry->name, "filter.", 7) == 0 && strncmp(entry->name, "filter.lfs.", 11) != 0 &&
+           (ends_in(entry->name, ".clean") || ends_in(entry->name, ".process")) && entry->value && entry->value[0] != '\0';
+}
+
+/* Entry by entry: libgit2's own search by an expression leaks 20 KB a call (1.5). */
 bool git_has_filters(git_repository *repo)
 {
     git_config *config = NULL;
-    bool found = false;
-    bool known = git_repository_config_snapshot(&config, repo) == 0 &&
-                 git_config_foreach_match(config, "^filter\\..*\\.(clean|process)$", note_filter, &found) == 0;
+    git_config_iterator *iterator = NULL;
+    git_config_entry *entry;
+    bool found = false, known = git_repository_config_snapshot(&config, repo) == 0 && git_config_iterator_new(&iterator, config) == 0;
+    while (known && !found && git_config_next(&entry, iterator) == 0)
+        found = is_filter(entry);
+    git_config_iterator_free(iterator);
     git_config_free(config);
     return found || !known;
 }
