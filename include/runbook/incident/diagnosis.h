@@ -99,7 +99,7 @@ struct rb_diagnosis_options {
 };
 
 /* Enough for a graph at its limits with every check failing; a usual report takes a thousandth of it. */
-#define RB_DIAGNOSIS_ARENA ((size_t)64 << 20)
+#define RB_DIAGNOSIS_ARENA ((size_t)96 << 20)
 /* Fills `out` from `arena`, of RB_DIAGNOSIS_ARENA bytes at most. Any thread. */
 int rb_diagnose(const struct rb_view *view, const struct rb_diagnosis_options *options, struct rb_arena *arena, struct rb_diagnosis *out,
                 struct rb_error *err) RB_MUST_CHECK;
