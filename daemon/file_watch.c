@@ -131,6 +131,7 @@ static bool bring_forward(struct rb_file_watch *watch, size_t index, int64_t now
     }
     concern->distance_ns = distance_of(watch, index, now_ns);
     concern->ran_ns = now_ns;
+    rb_app_repo_refresh(watch->app);
     watch->stats.runs++;
     return true;
 }

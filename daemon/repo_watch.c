@@ -9,7 +9,7 @@
 #include "runbook/source/git.h"
 
 #define HEAD_EVERY_S    5.
-#define STATUS_EVERY_NS (30 * RB_NS_PER_S)
+#define STATUS_EVERY_NS (10 * RB_NS_PER_S)
 #define REFRESH_NS      (2 * RB_NS_PER_S)
 
 struct look {

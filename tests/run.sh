@@ -81,6 +81,16 @@ suite_integration() {
   python3 tests/integration/run.py --binary build/runbookd --results "$results" || true
 }
 
+suite_diagnosis() {
+  head_line "diagnosis: every third fault of the untuned half; ./dev diagnosis plays all"
+  [ -x build/runbookd ] || ./dev build || { record "FAIL diagnosis: build"; return; }
+  local log
+  log=$(mktemp)
+  python3 tests/diagnosis/rig.py --binary build/runbookd --half test --sample 3 --results "$results" --report >"$log" 2>&1 || tail -150 "$log"
+  grep -E ' scenarios in |^   with' "$log" | tail -n 4 || true
+  rm -f "$log"
+}
+
 suite_portable() {
   head_line "the portable event path: libev on select, libmicrohttpd on poll"
   [ -x build/runbookd ] || ./dev build || { record "FAIL portable: build"; return; }
@@ -92,13 +102,13 @@ suite_macos() {
   python3 tests/support/macos_build.py --jobs "$jobs" | sed -e 's/^PASS /PASS macos: /' -e 's/^FAIL /FAIL macos: /' -e 's/^skipped/SKIP macos/' | tee -a "$results"
 }
 
-[ $# -gt 0 ] || set -- style unit torture_sample integration portable sanitize macos
+[ $# -gt 0 ] || set -- style unit torture_sample integration diagnosis portable sanitize macos
 for suite in "$@"; do
   case $suite in
-    style | unit | sim | fuzz | torture | torture_sample | sanitize | integration | portable | macos)
+    style | unit | sim | fuzz | torture | torture_sample | sanitize | integration | diagnosis | portable | macos)
       [ "$suite" != integration ] || ./dev build || record "FAIL build"
       "suite_$suite" ;;
-    *) printf 'tests/run.sh: no suite %s (style unit sim fuzz torture torture_sample sanitize integration portable macos)\n' "$suite" >&2; exit 64 ;;
+    *) printf 'tests/run.sh: no suite %s (style unit sim fuzz torture torture_sample sanitize integration diagnosis portable macos)\n' "$suite" >&2; exit 64 ;;
   esac
 done
 

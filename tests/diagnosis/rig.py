@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How well does the triage tell cause from symptom? Faults on real parts, each with what a person who knows the truth would say, scored.
 
-usage: rig.py --binary build/runbookd [-k PATTERN]… [--half tune|test] [--jobs N] [--json FILE] [--results FILE] [--keep] [--report] [--list] [--times N]
+usage: rig.py --binary build/runbookd [-k PATTERN]… [--half tune|test] [--sample N] [--jobs N] [--json FILE] [--results FILE] [--keep] [--report] [--list] [--times N]
 
 Works in network, mount and process namespaces of its own (needs root on Linux, unshare, and the test-only programs of tests/support/fetch.py); without them it
 says why and ends with 0, skipped. Exit 1: below the thresholds of acceptance, or a scenario could not be played. See README.md.
@@ -33,6 +33,7 @@ def arguments():
     parser.add_argument("-k", dest="pattern", action="append", default=[], help="only scenarios whose name holds or matches this")
     parser.add_argument("--half", choices=("tune", "test"))
     parser.add_argument("--tag", choices=scenarios.TAGS)
+    parser.add_argument("--sample", type=int, default=1, metavar="N", help="only every N-th of them, always the same")
     parser.add_argument("--jobs", type=int, default=2, help="worlds side by side")
     parser.add_argument("--times", type=int, default=1, help="play each scenario so often")
     parser.add_argument("--json", help="write all results here")
@@ -55,7 +56,7 @@ def chosen(options):
     def fits(one):
         named = not options.pattern or any(pattern in one.name or fnmatch.fnmatch(one.name, pattern) for pattern in options.pattern)
         return named and options.half in (None, one.half) and (not options.tag or options.tag in one.tags)
-    return [one for one in load().values() if fits(one)]
+    return [one for one in load().values() if fits(one)][::max(1, options.sample)]
 
 
 # ---- one scenario, inside
@@ -327,7 +328,7 @@ def finish(options, wanted, results, seconds):
     counted = [result for result in whole if result["half"] == "test"] or whole
     bad = lost
     if not options.pattern and not options.tag:
-        for what, holds, figure in score.verdicts(counted):
+        for what, holds, figure in score.verdicts(counted, options.sample > 1):
             note(options, f"{'PASS' if holds else 'FAIL'} diagnosis, {what}: {figure}")
             bad += not holds
     return 1 if bad else 0
