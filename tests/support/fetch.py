@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 DEV = os.path.join(HERE, ".dev")
@@ -57,7 +58,11 @@ def _download(package, folder):
         options, problem = _private_lists()
         if problem:
             return f"apt-get update: {problem[-300:]}"
-        ok, text = _run(["apt-get", *options, "download", "-qq", package], cwd=folder)
+        for pause in (0, 2, 5):  # a name server or a mirror may not answer once
+            time.sleep(pause)
+            ok, text = _run(["apt-get", *options, "download", "-qq", package], cwd=folder)
+            if ok:
+                break
     return None if ok else f"apt-get download {package}: {text[-300:]}"
 
 
