@@ -42,7 +42,7 @@ static bool same_as_entry(const char *value, const struct rb_git_entry *entry)
         char hex[2 * RB_GIT_ID + 1];
         for (size_t i = 0; i < RB_GIT_ID; i++)
             snprintf(hex + 2 * i, 3, "%02x", entry->id[i]);
-        return strncmp(value + 11, hex, 2 * RB_GIT_ID) == 0;
+        return strncmp(value + 11, hex, 2 * RB_GIT_ID) == 0 && strcmp(value + 11 + 2 * RB_GIT_ID, "\"}") == 0;
     }
     return false;
 }
@@ -145,7 +145,8 @@ static const char *describe(struct files_run *run, const char *value)
     if (strncmp(value, "{\"link\":", 8) == 0)
         return rb_arena_printf(arena, "link to %.*s", (int)strlen(value) - 9, value + 8);
     if (strncmp(value, "{\"commit\":\"", 11) == 0)
-        return rb_arena_printf(arena, "submodule at %.8s", value + 11);
+        return rb_arena_printf(arena, "submodule at %.8s%s", value + 11,
+                               strstr(value, "\"modified\"") ? ", with something uncommitted in it" : "");
     if (strncmp(value, "{\"type\":\"", 9) == 0)
         return rb_arena_printf(arena, "%.*s", (int)strlen(value) - 11, value + 9);
     return strncmp(value, "{\"unreadable\"", 13) == 0 ? "unreadable" : value;

@@ -274,7 +274,9 @@ static const char *submodule_value(struct files_run *run, const struct rb_file_e
     rb_buf_adds(&value, "{\"commit\":\"");
     bool out = files_view(run) && rb_git_view_submodule(files_view(run), entry->path, id, NULL) == 0;
     add_hex(&value, out ? id : entry->blob);
-    rb_buf_adds(&value, "\"}");
+    bool modified = out &&
+                    rb_git_view_submodule_modified(files_view(run), entry->path, run->collect->ctx->cancelled, run->collect->ctx->arena);
+    rb_buf_adds(&value, modified ? "\",\"modified\":true}" : "\"}");
     return rb_arena_strdup(run->collect->ctx->arena, rb_buf_str(&value));
 }
 

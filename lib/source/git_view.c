@@ -303,3 +303,16 @@ int rb_git_view_submodule(const struct rb_git_view *view, const char *path, unsi
     memcpy(out, id.id, RB_GIT_ID);
     return 0;
 }
+
+bool rb_git_view_submodule_modified(const struct rb_git_view *view, const char *path, const atomic_bool *cancelled, struct rb_arena *arena)
+{
+    char full[PATH_MAX];
+    struct rb_git *git = NULL;
+    struct rb_git_status status = {0};
+    int len = snprintf(full, sizeof full, "%s%s%s", rb_git_workdir(view->git), view->prefix, path);
+    if (len < 0 || (size_t)len >= sizeof full || rb_git_open(full, &git, NULL) < 0)
+        return false;
+    bool told = rb_git_status(git, true, cancelled, arena, &status, NULL) == 0;
+    rb_git_close(git);
+    return told && status.staged + status.modified + status.deleted + status.untracked + status.conflicted > 0;
+}

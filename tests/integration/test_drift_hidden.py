@@ -164,6 +164,19 @@ class Hidden(unittest.TestCase):
         self.repo.git("update-index", "--no-split-index")
         self.sees()
 
+    def test_inside_a_submodule(self):
+        other = enter(self, Repo({"f": "1\n"}))
+        self.repo.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", other.path, "sub")
+        added = self.look()
+        self.assertEqual(added, {".gitmodules": "added", "sub": "added"})
+        entry = lambda: next(item for entry in self.daemon.status()["drift"] for item in entry["items"] if item["key"] == "sub")
+        os.utime(self.repo.join("sub/f"))
+        self.assertEqual(self.look(), added)
+        self.assertNotIn("uncommitted", entry()["new"])
+        self.repo.write("sub/f", "2\n")
+        self.assertEqual(self.look(), added)
+        self.assertIn("something uncommitted", entry()["new"])
+
     def test_filters(self):
         with open(self.repo.join(".git/info/attributes"), "w", encoding="ascii") as file:
             file.write("a.txt filter=odd\n")

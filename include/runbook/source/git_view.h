@@ -36,6 +36,8 @@ int rb_git_view_read(const struct rb_git_view *view, const unsigned char id[RB_G
 /* The commit that a submodule at `path` has checked out. RB_ENOTFOUND when it is not initialised. */
 int rb_git_view_submodule(const struct rb_git_view *view, const char *path, unsigned char out[RB_GIT_ID],
                           struct rb_error *err) RB_MUST_CHECK;
+/* Whether something in a submodule that is there is not committed: staged, changed, gone or untracked. False when it cannot be told. `cancelled` may be NULL. */
+bool rb_git_view_submodule_modified(const struct rb_git_view *view, const char *path, const atomic_bool *cancelled, struct rb_arena *arena);
 /* False when core.filemode says that the executable bit means nothing here. */
 bool rb_git_view_trusts_mode(const struct rb_git_view *view);
 /* Whether the work tree leaves out files on purpose (core.sparseCheckout). */
