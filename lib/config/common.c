@@ -209,7 +209,8 @@ static const struct rb_option daemon_options[] = {
      .type = RB_OPT_BOOL,
      .offset = DAEMON(file_events),
      .fallback = "true",
-     .doc = "Whether the system's word that a file changed brings the next run of the checks concerned forward; their interval stays as it is."},
+     .doc = "Whether the system's word that a file changed brings the next run of the checks concerned forward; their interval stays as it "
+            "is."},
     {.name = NULL}};
 
 static int check_port(const char *text, struct rb_error *err)

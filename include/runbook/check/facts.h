@@ -2,9 +2,9 @@
 #ifndef RUNBOOK_CHECK_FACTS_H
 #define RUNBOOK_CHECK_FACTS_H
 
-#define RB_FACT_TARGET      "target" /* "host:port" that a probe connects to */
+#define RB_FACT_TARGET      "target"  /* "host:port" that a probe connects to */
 #define RB_FACT_ADDRESS     "address" /* "address:port" that the target's name led to */
-#define RB_FACT_LISTEN      "listen" /* "port" that something listens on */
+#define RB_FACT_LISTEN      "listen"  /* "port" that something listens on */
 #define RB_FACT_PID         "pid"
 #define RB_FACT_OWNER       "owner" /* process name of a listener */
 #define RB_FACT_CWD         "cwd"

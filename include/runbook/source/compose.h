@@ -12,9 +12,9 @@ enum { RB_COMPOSE_MAX_SERVICES = 256, RB_COMPOSE_MAX_NEEDS = 64, RB_COMPOSE_MAX_
 
 struct rb_compose_service {
     const char *name;
-    const char *image; /* as written; NULL when it is built, or has variables */
-    bool once;         /* others wait for its completion: it is meant to end */
-    bool on_demand;    /* has profiles: not started by a plain `up` */
+    const char *image;  /* as written; NULL when it is built, or has variables */
+    bool once;          /* others wait for its completion: it is meant to end */
+    bool on_demand;     /* has profiles: not started by a plain `up` */
     const char **needs; /* services that it names in depends_on, links or network_mode; `need_count` of them, none twice */
     size_t need_count;
 };

@@ -5,8 +5,8 @@
 #ifndef RUNBOOK_STATE_SNAPSHOT_H
 #define RUNBOOK_STATE_SNAPSHOT_H
 
-#include "runbook/platform/file_events.h"
 #include "runbook/config/runbook.h"
+#include "runbook/platform/file_events.h"
 #include "runbook/state/journal.h"
 #include "runbook/state/record.h"
 
