@@ -20,7 +20,7 @@ static void on_completed(void *ctx, size_t index, const struct rb_run *run)
     struct rb_app *app = ctx;
     double duration_s = (double)(rb_elapsed_ns(app->clock) - run->started_ns) / (double)RB_NS_PER_S;
     rb_app_count_run(app, duration_s);
-    struct rb_record *before = rb_record_ref((struct rb_record *)(uintptr_t)rb_store_record(app->store, index));
+    struct rb_record *before = rb_store_record_ref(app->store, index);
     rb_app_drift_outcome(app, index, &run->outcome);
     if (rb_store_completed(app->store, index, &run->outcome, run->started_ns))
         rb_app_persist_soon(app);

@@ -57,6 +57,8 @@ static int find_place(const struct rb_plan *plan, const char *address, struct rb
 
 static void names_nothing(const struct place *place, struct rb_arena *arena)
 {
+    if (!place->heading)
+        return;
     struct rb_runbook_commands commands;
     RB_BUF_AUTO text;
     rb_buf_init(&text, 65536);

@@ -237,7 +237,7 @@ static int check_reference(struct rb_plan_builder *builder, struct rb_check_spec
     document_read(document, plan->daemon.root, spec->runbook_file);
     if (document->book == NULL)
         return rb_diag_add(builder->diags, mark, "runbook %s cannot be read: %s", spec->runbook_file, document->err.message);
-    if (rb_runbook_find(document->book, heading, document->arena, &found, &err) < 0)
+    if (rb_runbook_find(document->book, heading, document->arena, &found, &err) < 0 || found == NULL)
         return rb_diag_add(builder->diags, mark, "%s", err.message);
     spec->runbook_line = found->line;
     spec->runbook_heading = rb_arena_strdup(plan->arena, found->text);

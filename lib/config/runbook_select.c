@@ -187,6 +187,7 @@ static void choose_covering(struct selection *s)
     }
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): written through the selection */
 size_t rb_runbook_select(const struct rb_plan *plan, const struct rb_runbook *book, const struct rb_runbook_heading *heading,
                          struct rb_arena *arena, bool *chosen)
 {

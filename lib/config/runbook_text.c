@@ -88,11 +88,14 @@ static void read_file(struct rb_runbook_texts *texts, size_t first)
     RB_ARENA_AUTO *scratch = rb_arena_new(RB_RUNBOOK_ARENA);
     struct rb_runbook *book = NULL;
     struct rb_error err = {0};
+    if (file == NULL)
+        return;
     bool readable = scratch != NULL && rb_runbook_read(plan->daemon.root, file, scratch, &book, &err) == 0;
     for (size_t i = first; i < plan->count; i++) {
         const struct rb_check_spec *spec = &plan->checks[i];
         const struct rb_runbook_heading *heading = NULL;
-        if (texts->items[i].state != RB_RUNBOOK_NONE || spec->runbook_file == NULL || strcmp(spec->runbook_file, file) != 0)
+        if (texts->items[i].state != RB_RUNBOOK_NONE || spec->runbook == NULL || spec->runbook_file == NULL ||
+            strcmp(spec->runbook_file, file) != 0)
             continue;
         texts->items[i].state = readable ? RB_RUNBOOK_GONE : RB_RUNBOOK_UNREADABLE;
         const char *address = readable ? rb_runbook_split(spec->runbook, scratch, &ignored_file) : NULL;

@@ -142,7 +142,7 @@ static int read_overlay(struct reader *reader, char **fields, size_t count)
         overlay.accepted.ref = line_optional(fields[7], &ok);
         overlay.kept_text = line_optional(fields[8], &ok);
     }
-    if (!ok)
+    if (!ok || !overlay.key)
         return damaged(reader, "not an accepted item");
     if (out->overlay_count == reader->overlays_told)
         return damaged(reader, "more accepted items than the last line tells");
@@ -300,9 +300,9 @@ static int compare_overlays(const void *left, const void *right)
     return strcmp(((const struct rb_drift_overlay *)left)->key, ((const struct rb_drift_overlay *)right)->key);
 }
 
-const char *rb_drift_baseline_kept(const void *object, const char *key)
+const char *rb_drift_baseline_kept(const void *baseline_object, const char *key)
 {
-    const struct rb_drift_baseline *baseline = object;
+    const struct rb_drift_baseline *baseline = baseline_object;
     const struct rb_drift_overlay wanted = {.key = key};
     const struct rb_drift_overlay *overlay =
         baseline->overlay_count ? bsearch(&wanted, baseline->overlays, baseline->overlay_count, sizeof wanted, compare_overlays) : NULL;

@@ -241,7 +241,7 @@ static int sign(const struct group *group, struct rb_arena *arena, char out[RB_S
                                    text_of(group->alerts[i], "status"), starts ? starts : "");
         free(labels);
     }
-    bool whole = sha && !rb_arena_failed(arena);
+    bool whole = sha && lines && !rb_arena_failed(arena);
     if (whole) {
         qsort(lines, group->count, sizeof *lines, by_text);
         for (size_t i = 0; i < group->count; i++)

@@ -55,6 +55,7 @@ static const struct rb_option ignore_table[] = {{.name = "key",
                                                 {NULL}};
 
 static const struct rb_option options[] = {
+/* NOLINTBEGIN(bugprone-macro-parentheses): members of an initialiser */
 #define RB_DRIFT_SOURCE(source_name, source_type, table, text, sample)                             \
     {.name = #source_name,                                                                         \
      .type = source_type,                                                                          \
@@ -66,6 +67,7 @@ static const struct rb_option options[] = {
      .example = sample},
 #include "runbook/drift/sources.def"
 #undef RB_DRIFT_SOURCE
+    /* NOLINTEND(bugprone-macro-parentheses) */
     {.name = "exclude",
      .type = RB_OPT_GLOBS,
      .offset = offsetof(struct rb_drift_options, exclude),
@@ -129,6 +131,7 @@ static const struct rb_reason_def reasons[] = {
 
 static void validate_ignore(struct rb_drift_options *parsed, const struct rb_node *node, struct rb_diags *diags)
 {
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): the list is ours until the plan is whole */
     struct rb_drift_ignore_option *rules = (struct rb_drift_ignore_option *)(uintptr_t)parsed->ignore.items;
     const struct rb_node *list = rb_node_get(node, "ignore");
     for (size_t i = 0; i < parsed->ignore.count; i++) {

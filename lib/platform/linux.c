@@ -247,6 +247,7 @@ static void trim_heap(void)
 /* Whether the loader had to write into the code (DT_TEXTREL): then the file does not have what is mapped. */
 static bool is_rewritten(const struct dl_phdr_info *object, const ElfW(Phdr) * header)
 {
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): an address that the loader tells */
     const ElfW(Dyn) *entry = (const ElfW(Dyn) *)(object->dlpi_addr + header->p_vaddr);
     for (; entry->d_tag != DT_NULL; entry++)
         if (entry->d_tag == DT_TEXTREL || (entry->d_tag == DT_FLAGS && (entry->d_un.d_val & DF_TEXTREL)))
@@ -269,6 +270,7 @@ static int drop_segments(struct dl_phdr_info *object, size_t size RB_UNUSED, voi
             continue;
         uintptr_t from = (object->dlpi_addr + headers[i].p_vaddr) & ~(page - 1);
         uintptr_t to = (object->dlpi_addr + headers[i].p_vaddr + headers[i].p_filesz + page - 1) & ~(page - 1);
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): likewise */
         (void)madvise((void *)from, to - from, MADV_DONTNEED); /* fails where the mapping is locked: then it stays */
     }
     return 0;

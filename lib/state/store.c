@@ -96,6 +96,11 @@ bool rb_store_publish(struct rb_store *store, size_t index, const struct rb_reco
     return true;
 }
 
+struct rb_record *rb_store_record_ref(const struct rb_store *store, size_t index)
+{
+    return rb_record_ref(store->entries[index].record);
+}
+
 const struct rb_record *rb_store_record(const struct rb_store *store, size_t index)
 {
     return store->entries[index].record;

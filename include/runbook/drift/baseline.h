@@ -41,6 +41,6 @@ int rb_drift_baseline_decode(const char *text, size_t len, struct rb_arena *aren
 int rb_drift_baseline_read(const char *state_dir, const char *check, struct rb_arena *arena, struct rb_drift_baseline *out,
                            struct rb_error *err) RB_MUST_CHECK;
 /* Masked text kept for a key (the overlay's first), or NULL. `baseline` is a struct rb_drift_baseline. */
-const char *rb_drift_baseline_kept(const void *baseline, const char *key);
+const char *rb_drift_baseline_kept(const void *baseline_object, const char *key);
 
 #endif

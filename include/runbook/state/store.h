@@ -31,6 +31,8 @@ void *rb_store_memory(struct rb_store *store, size_t index); /* the kind's memor
 int64_t rb_store_last_start(const struct rb_store *store, size_t index);
 /* Newest record; borrowed until the next call that changes it. */
 const struct rb_record *rb_store_record(const struct rb_store *store, size_t index);
+/* The same with a reference of its own: rb_record_unref. */
+struct rb_record *rb_store_record_ref(const struct rb_store *store, size_t index);
 
 /* What the app adds to a snapshot; strings are copied. */
 struct rb_snapshot_extra {
