@@ -187,9 +187,10 @@ static void choose_covering(struct selection *s)
     }
 }
 
-/* NOLINTNEXTLINE(readability-non-const-parameter): written through the selection */
+/* NOLINTBEGIN(readability-non-const-parameter): `chosen` is written through the selection */
 size_t rb_runbook_select(const struct rb_plan *plan, const struct rb_runbook *book, const struct rb_runbook_heading *heading,
                          struct rb_arena *arena, bool *chosen)
+/* NOLINTEND(readability-non-const-parameter) */
 {
     struct selection s = {.plan = plan,
                           .book = book,

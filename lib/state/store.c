@@ -410,7 +410,7 @@ static void add_safety_evidence(struct rb_snapshot *snapshot)
 {
     const char **lines = rb_arena_array(snapshot->arena, SAFETY_EVIDENCE_MAX + 1, sizeof *lines);
     size_t more = 0;
-    for (size_t i = 0; lines && i < 2 * snapshot->count; i++) {
+    for (size_t i = 0; lines && snapshot->count && i < 2 * snapshot->count; i++) {
         const struct rb_record *record = snapshot->records[i % snapshot->count];
         bool flawless = record->state == RB_STATE_OK;
         if (record->spec->phase != RB_PHASE_SAFETY || rb_safety_worse(RB_SAFETY_NONE, record->state) != snapshot->safety ||
