@@ -9,6 +9,8 @@
 
 #include "internal.h"
 
+#define BEHIND_TIMES 6 /* a request that lies unread may take so many times its deadline */
+
 struct rb_slot *rb_slot_add(struct rb_server *server, int fd, const struct rb_listen_socket *listener)
 {
     struct rb_slot *slot = calloc(1, sizeof *slot);
@@ -118,6 +120,23 @@ static void shut(struct rb_slot *slot, bool tell)
     slot->doomed = true;
 }
 
+/* Bytes that nobody has taken yet: then the server is behind, not the client. */
+static bool has_unread(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* A request that lies unread is late because of the server: it gets more time, though not for ever. */
+static bool is_late(const struct rb_server *server, const struct rb_slot *slot, int64_t now)
+{
+    int64_t allowed = allowance(server, slot->phase), passed = now - slot->since_ns;
+    if (slot->doomed || passed < allowed)
+        return false;
+    bool behind = slot->started && slot->phase == RB_SLOT_READING && passed / BEHIND_TIMES < allowed && has_unread(slot->fd);
+    return !behind;
+}
+
 int rb_slots_tick(struct rb_server *server)
 {
     int64_t now = rb_server_now(server);
@@ -126,8 +145,7 @@ int rb_slots_tick(struct rb_server *server)
     pthread_mutex_lock(&server->lock);
     for (struct rb_slot *slot = server->slots, *next; slot; slot = next) {
         next = slot->next;
-        int64_t allowed = allowance(server, slot->phase);
-        if (!slot->doomed && now - slot->since_ns >= allowed) {
+        if (is_late(server, slot, now)) {
             server->stats.timeouts += slot->phase != RB_SLOT_IDLE;
             if (slot->started) {
                 shut(slot, slot->phase == RB_SLOT_READING);
@@ -149,13 +167,6 @@ int rb_slots_tick(struct rb_server *server)
         dead = next;
     }
     return next_ms;
-}
-
-/* Bytes that nobody has taken yet: then the server is behind, not the client. */
-static bool has_unread(int fd)
-{
-    char byte;
-    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 /* Two looks, some time apart: between the read of a request and the change of its phase the HTTP thread may have lost the processor. */
