@@ -9,7 +9,7 @@
 
 #include "internal.h"
 
-#define BEHIND_TIMES 6 /* a request that lies unread may take so many times its deadline */
+#define BEHIND_TIMES 2 /* a request that lies unread may take so many times its deadline */
 
 struct rb_slot *rb_slot_add(struct rb_server *server, int fd, const struct rb_listen_socket *listener)
 {
