@@ -130,7 +130,6 @@ static int start_server(struct rb_app *app, struct rb_error *err)
         .token = app->state.token[0] != '\0' ? app->state.token : NULL,
         .platform = app->platform,
         .queue = app->queue,
-        .use_poll = getenv("RUNBOOKD_USE_POLL") != NULL,
     };
     return rb_server_new(&options, &app->server, err);
 }

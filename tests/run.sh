@@ -94,7 +94,7 @@ suite_diagnosis() {
 suite_portable() {
   head_line "the portable event path: libev on select, libmicrohttpd on poll"
   [ -x build/runbookd ] || ./dev build || { record "FAIL portable: build"; return; }
-  LIBEV_FLAGS=1 RUNBOOKD_USE_POLL=1 python3 tests/integration/run.py --binary build/runbookd --results "$results" --portable || true
+  LIBEV_FLAGS=1 python3 tests/integration/run.py --binary build/runbookd --results "$results" --portable || true
 }
 
 suite_macos() {

@@ -18,10 +18,11 @@
 
 #define STOP_WAIT_MS 1500
 
-static int start_mhd(struct rb_server *server, bool use_poll, struct rb_error *err)
+/* poll and not epoll: libmicrohttpd 0.9.75 takes edge-triggered events and, when its thread got no processor for long, lost some: a request then lay unread until its deadline. */
+static int start_mhd(struct rb_server *server, struct rb_error *err)
 {
     unsigned flags = MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
-    flags |= use_poll ? MHD_USE_POLL_INTERNAL_THREAD : MHD_USE_AUTO_INTERNAL_THREAD;
+    flags |= MHD_USE_POLL_INTERNAL_THREAD;
     server->mhd = MHD_start_daemon(flags, 0, NULL, NULL, rb_request_handle, server, MHD_OPTION_URI_LOG_CALLBACK, rb_request_begin, server,
                                    MHD_OPTION_NOTIFY_COMPLETED, rb_request_end, server, MHD_OPTION_NOTIFY_CONNECTION, rb_slot_notify,
                                    server, MHD_OPTION_CONNECTION_LIMIT, (unsigned)server->connections_max + 16,
@@ -73,7 +74,7 @@ static int start(struct rb_server *server, const struct rb_server_options *optio
     sigset_t all, before;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = start_mhd(server, options->use_poll, err);
+    rc = start_mhd(server, err);
     if (rc == 0)
         rc = start_accept(server, err);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);

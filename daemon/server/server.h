@@ -17,7 +17,6 @@ struct rb_server_options {
     const char *token;               /* bearer token, or NULL */
     const struct rb_platform *platform;
     struct rb_command_queue *queue;
-    bool use_poll;               /* force the portable poll back end (tests) */
     size_t connections_max;      /* 0: 512 */
     int64_t request_deadline_ms; /* 0: 10,000; from the first byte's time to the complete request */
 };

@@ -129,7 +129,7 @@ class Edits(FileEvents):
         self.daemon.wait_state("live", "fail", timeout=5)
 
     def test_the_portable_loop(self):
-        self.begin(DRIFT, env={"LIBEV_FLAGS": "1", "RUNBOOKD_USE_POLL": "1"})
+        self.begin(DRIFT, env={"LIBEV_FLAGS": "1"})
         self.repo.write("config/a.toml", "a = 2\n")
         self.daemon.wait_state("config", "warn", timeout=4)
 

@@ -161,7 +161,7 @@ class EventPath(unittest.TestCase):
             except OSError:
                 pass
         epoll = sum("eventpoll" in target for target in opened)
-        if os.environ.get("LIBEV_FLAGS") == "1" and os.environ.get("RUNBOOKD_USE_POLL"):
+        if os.environ.get("LIBEV_FLAGS") == "1":
             self.assertEqual(epoll, 0, opened)
         else:
             self.assertGreater(epoll, 0, opened)

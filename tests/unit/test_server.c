@@ -369,16 +369,6 @@ START_TEST(test_bad_addresses_are_refused)
 }
 END_TEST
 
-START_TEST(test_portable_poll)
-{
-    begin(&(struct rb_server_options){.use_poll = true});
-    char *answer = client_ask(&f, "GET /triage", "");
-    ASSERT_STATUS(answer, 200);
-    free(answer);
-    server_fixture_end(&f);
-}
-END_TEST
-
 int main(void)
 {
     const TTest *const tests[] = {test_routes,
@@ -397,7 +387,6 @@ int main(void)
                                   test_slow_request_gets_408,
                                   test_sheds_slow_clients_for_honest_ones,
                                   test_port_taken_names_holder,
-                                  test_bad_addresses_are_refused,
-                                  test_portable_poll};
+                                  test_bad_addresses_are_refused};
     return rb_run_tests("server", tests, sizeof tests / sizeof tests[0]);
 }
